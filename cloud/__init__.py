@@ -1,0 +1,1 @@
+"""The clinic: commits, measures, localizes, alerts, reports and shows."""

@@ -1,0 +1,136 @@
+"""The edge, as a story: take the stream in, decide, store, and let the uplink send."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from typing import Any
+
+from edge.config import EdgeConfig
+from edge.intake import Intake
+from edge.outbox import Outbox
+from edge.screening import WindowScreener
+from edge.sources import open_patch
+from edge.uplink import Uplink
+from models.ecg import Segment, StreamItem
+
+IDLE_S = 30.0  # without samples: what is held of an open part leaves
+COMMIT_S = 60.0  # of signal: the longest stretch a restart may have to screen again
+
+
+async def monitor(
+    source: AsyncIterable[StreamItem], intake: Intake, outbox: Outbox, stored: Callable[[], None]
+) -> None:
+    """One patch, for as long as the source lasts.
+
+    Every segment is on disk, with the state that goes with it, before `stored()` tells the uplink.
+    """
+    committed = 0
+    async for item in _noticing_silence(source, IDLE_S):
+        outputs = intake.push(item) if item is not None else intake.idle()
+        segments = [output for output in outputs if isinstance(output, Segment)]
+        ahead = intake.state.processed - committed
+        if intake.boot is not None and (
+            segments or intake.ended or ahead > COMMIT_S * (intake.state.fs or 1)
+        ):
+            outbox.commit(intake.boot, segments, intake.state)
+            committed = intake.state.processed
+            stored()
+
+
+async def run(config: EdgeConfig) -> None:
+    """The edge process: `monitor()` beside the uplink and the heartbeat, until cancelled.
+
+    Raises:
+        RadioError, DeliveryError: no adapter, or no outbox.
+    """
+    from models.screener.runtime import Screener
+
+    config.state.mkdir(parents=True, exist_ok=True)
+    outbox = Outbox(config.state / "outbox.db", config.site, config.outbox_mb * 1_000_000)
+    uplink = Uplink(config.broker, config.site, outbox)
+    intake = Intake(WindowScreener(Screener(config.weights)), outbox.restore)
+
+    def resume_at(patch_id: str, boot_id: int) -> int | None:
+        state = outbox.restore(patch_id, boot_id)
+        return state.resume_at if state else None
+
+    try:
+        async with open_patch(config.patch, resume_at) as patch, asyncio.TaskGroup() as tasks:
+            tasks.create_task(uplink.run())
+            tasks.create_task(_heartbeats(intake, outbox, uplink, config.heartbeat_s))
+            await monitor(patch, intake, outbox, uplink.notify)
+    finally:
+        outbox.close()
+
+
+async def _heartbeats(intake: Intake, outbox: Outbox, uplink: Uplink, every_s: float) -> None:
+    """One every `every_s`, and one at once when the recording has ended or the last segment has gone."""
+    unreadable = missing = 0.0
+    said: tuple[bool, int] | None = None
+    due = time.monotonic()
+    while True:
+        await asyncio.sleep(0.2)
+        now = (intake.ended, outbox.depth())
+        if intake.newest is None or (time.monotonic() < due and not (now[0] and now != said)):
+            continue
+        uplink.announce(intake.newest.patch_id)
+        beat = heartbeat(intake, outbox)
+        since = {
+            "unreadable_s": beat["unreadable_total_s"] - unreadable,
+            "missing_s": beat["missing_total_s"] - missing,
+        }
+        uplink.heartbeat(beat | since)
+        unreadable, missing = beat["unreadable_total_s"], beat["missing_total_s"]
+        said, due = now, time.monotonic() + every_s
+
+
+def heartbeat(intake: Intake, outbox: Outbox) -> dict[str, Any]:
+    """What the edge says of itself and its patch; seconds are seconds of signal."""
+    newest, status, state = intake.newest, intake.status, intake.state
+    assert newest is not None
+    heard = newest.last + 1 - (state.origin or 0) - state.missing
+    return {
+        "v": 1,
+        "patch_id": newest.patch_id,
+        "boot_id": newest.boot_id,
+        "at": time.time(),
+        "newest": newest.last,
+        "newest_utc": intake.clock.at(newest.last).utc(newest.last),
+        "fs": newest.fs,
+        "windows": state.windows,
+        "flagged": state.flagged,
+        "unreadable_total_s": state.unreadable / newest.fs,
+        "missing_total_s": state.missing / newest.fs,
+        "battery_mv": status.battery_mv if status else None,
+        "lead_off": sorted(newest.lead_off),
+        "outbox_depth": outbox.depth(),
+        "outbox_oldest_s": outbox.oldest_age_s(),
+        "refused": outbox.dead(),
+        "uplink_bytes": outbox.counter("uplink_bytes"),
+        "raw_bytes": 2 * heard * len(newest.leads),
+        "ended": intake.ended,
+    }
+
+
+async def _noticing_silence(
+    source: AsyncIterable[StreamItem], seconds: float
+) -> AsyncIterator[StreamItem | None]:
+    """The source's items, and None each time nothing came for `seconds`."""
+    items = aiter(source)
+    coming = asyncio.ensure_future(anext(items))
+    try:
+        while True:
+            done, _ = await asyncio.wait({coming}, timeout=seconds)
+            if not done:
+                yield None
+                continue
+            try:
+                item = coming.result()
+            except StopAsyncIteration:
+                return
+            coming = asyncio.ensure_future(anext(items))
+            yield item
+    finally:
+        coming.cancel()

@@ -1,0 +1,36 @@
+"""What an edge box is told, in `edge.toml`. Unknown keys fail with the nearest known one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class PatchConfig(BaseModel):
+    """Which patch, over which radio."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    address: str | None = Field(
+        None, description="address or name of the patch; absent = the first one found"
+    )
+    radio: str = Field(
+        "platform",
+        pattern=r"^(platform|tcp-client:.+:\d+)$",
+        description="'platform' for the computer's Bluetooth, 'tcp-client:HOST:PORT' for a virtual one",
+    )
+
+
+class EdgeConfig(BaseModel):
+    """The whole of edge.toml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    site: str = Field("home", pattern=r"^[A-Za-z0-9_-]{1,32}$", description="a level of every MQTT topic")
+    broker: str = Field("mqtt://127.0.0.1:1883", description="mqtt://host:port or mqtts://host:port")
+    state: Path = Field(Path("state"), description="folder of the outbox")
+    outbox_mb: int = Field(1000, ge=10, le=1_000_000, description="the outbox never grows beyond this")
+    heartbeat_s: float = Field(15.0, ge=0.5, le=30.0, description="the cloud calls a patch silent after 60 s")
+    weights: Path | None = Field(None, description="another screener.onnx than the shipped one")
+    patch: PatchConfig = PatchConfig()

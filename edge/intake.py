@@ -1,0 +1,67 @@
+"""From the stream to screenings and segments, for a live patch and for a replay alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from edge.clock import ClockEstimator
+from edge.segments import Screen, Segmenter, SegmenterState
+from models.ecg import Clock, PatchStatus, RecordingEnd, SampleBlock, Segment, StreamItem
+from models.verdicts import Screening
+
+Restore = Callable[[str, int], SegmenterState | None]
+
+
+def _nothing_saved(_patch_id: str, _boot_id: int) -> None:
+    return None
+
+
+class Intake:
+    """Stream items in sample order, boot after boot: `push(item)` returns what was decided.
+
+    A new boot ends the one before. `restore` gives the saved state of a boot, `recorded` a recording's clock.
+    """
+
+    def __init__(
+        self, screen: Screen, restore: Restore = _nothing_saved, recorded: Clock | None = None
+    ) -> None:
+        self.boot: tuple[str, int] | None = None
+        self.newest: SampleBlock | None = None
+        self.status: PatchStatus | None = None
+        self.ended = False
+        self.clock = ClockEstimator(recorded)
+        self._screen = screen
+        self._restore = restore
+        self._recorded = recorded
+        self._segmenter = Segmenter(screen)
+
+    @property
+    def state(self) -> SegmenterState:
+        return self._segmenter.state
+
+    def push(self, item: StreamItem) -> list[Screening | Segment]:
+        boot = (item.patch_id, item.boot_id)
+        out = self._turn_to(boot) if boot != self.boot else []
+        if isinstance(item, PatchStatus):
+            self.status = item
+            return out
+        if isinstance(item, SampleBlock):
+            self.clock.push(item)
+            self.newest = item
+        self.ended = isinstance(item, RecordingEnd)
+        return out + self._stamped(self._segmenter.push(item))
+
+    def idle(self) -> list[Screening | Segment]:
+        """30 s without samples."""
+        return self._stamped(list(self._segmenter.idle()))
+
+    def _turn_to(self, boot: tuple[str, int]) -> list[Screening | Segment]:
+        out = self._stamped(self._segmenter.flush())
+        self.boot, self.newest, self.status = boot, None, None
+        self.clock = ClockEstimator(self._recorded)
+        self._segmenter = Segmenter(self._screen, self._restore(*boot))
+        return out
+
+    def _stamped(self, outputs: list[Screening | Segment]) -> list[Screening | Segment]:
+        return [replace(o, clock=self.clock.at(o.last)) if isinstance(o, Segment) else o for o in outputs]

@@ -1,0 +1,151 @@
+"""What a nurse must see, on disk before it is sent and until the cloud has committed it.
+
+SQLite with WAL and synchronous=FULL. One transaction holds the segments of a moment and the segmenter state
+that goes with them, so a killed edge neither loses a part nor makes it twice. A row leaves only when the
+cloud's own acknowledgement says `committed` or `duplicate`; three terminal rejections move it to `dead`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlite_utils import Database, Migrations
+
+from edge.segments import SegmenterState
+from models.ecg import Segment
+from models.errors import DeliveryError
+from models.wire import encode_segment
+
+REJECTIONS = 3  # terminal rejections until a segment is set aside
+PAGE = 4096  # bytes
+
+migrations = Migrations("outbox")
+
+
+@migrations(name="0001")
+def _create(db: Database) -> None:
+    db.table("outbox").create(
+        {"seq": int, "id": str, "dev": str, "payload": bytes, "created_at": float, "rejections": int},
+        pk="seq",
+        not_null={"id", "dev", "payload", "created_at", "rejections"},
+    )
+    db.table("outbox").create_index(["id"], unique=True)
+    db.table("dead").create({"id": str, "dev": str, "payload": bytes, "reason": str, "at": float}, pk="id")
+    db.table("state").create({"boot": str, "segmenter": str}, pk="boot")
+    db.table("counters").create({"name": str, "value": int}, pk="name")
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A segment that the cloud has not acknowledged yet."""
+
+    id: str
+    dev: str
+    payload: bytes
+
+
+class Outbox:
+    """The edge's store. One connection, one thread.
+
+    Args:
+        path: the database file; its folder must exist.
+        site: goes into every envelope.
+        max_bytes: the file never grows beyond this.
+
+    Raises:
+        DeliveryError: the file cannot be opened, or is full.
+    """
+
+    def __init__(self, path: Path, site: str, max_bytes: int = 1_000_000_000) -> None:
+        self._site = site
+        try:
+            self._db = Database(sqlite3.connect(path, isolation_level=None))
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", f"max_page_count={max_bytes // PAGE}"):
+                self._db.execute(f"PRAGMA {pragma}")
+            migrations.apply(self._db)
+        except sqlite3.Error as error:
+            raise DeliveryError(f"The outbox {path} cannot be opened: {error}. Check its folder.") from error
+
+    def close(self) -> None:
+        self._db.close()
+
+    def commit(self, boot: tuple[str, int], segments: Sequence[Segment], state: SegmenterState) -> None:
+        """The segments of a moment and the state after them, together or not at all.
+
+        A segment that is already here or was sent before a restart is not doubled: the cloud knows its id.
+        """
+        try:
+            with self._db.atomic():
+                for segment in segments:
+                    self._insert(segment)
+                self._db.table("state").upsert({"boot": _key(boot), "segmenter": state.to_json()}, pk="boot")
+        except sqlite3.Error as error:
+            raise DeliveryError(f"The outbox cannot store a segment: {error}. Free some disk.") from error
+
+    def restore(self, patch_id: str, boot_id: int) -> SegmenterState | None:
+        """The state committed last for this boot."""
+        rows = list(self._db.table("state").rows_where("boot = ?", [_key((patch_id, boot_id))]))
+        return SegmenterState.from_json(rows[0]["segmenter"]) if rows else None
+
+    def oldest(self, limit: int, but: Collection[str] = ()) -> list[Pending]:
+        """The oldest segments that are not among `but` (those in flight)."""
+        rows = self._db.query("select id, dev, payload from outbox order by seq limit ?", [limit + len(but)])
+        return [Pending(r["id"], r["dev"], r["payload"]) for r in rows if r["id"] not in but][:limit]
+
+    def acknowledge(self, segment: str, sent_bytes: int) -> None:
+        """The cloud holds it: delete it, and count what sending it took."""
+        with self._db.atomic():
+            held = self.depth()
+            self._db.table("outbox").delete_where("id = ?", [segment])
+            self._count("acknowledged", held - self.depth())
+            self._count("uplink_bytes", sent_bytes)
+
+    def reject(self, segment: str, reason: str) -> bool:
+        """The cloud will not have it. True when this was the last try and it was set aside."""
+        with self._db.atomic():
+            self._db.execute("update outbox set rejections = rejections + 1 where id = ?", [segment])
+            given_up = "id = ? and rejections >= ?"
+            rows = list(self._db.table("outbox").rows_where(given_up, [segment, REJECTIONS]))
+            for row in rows:
+                dead = {"id": row["id"], "dev": row["dev"], "payload": row["payload"]}
+                self._db.table("dead").upsert({**dead, "reason": reason, "at": time.time()}, pk="id")
+                self._db.table("outbox").delete_where("id = ?", [segment])
+        return bool(rows)
+
+    def depth(self) -> int:
+        return int(self._db.table("outbox").count)
+
+    def oldest_age_s(self) -> float:
+        """Seconds since the oldest waiting segment was stored; 0 when none waits."""
+        (oldest,) = self._db.execute("select min(created_at) from outbox").fetchone()
+        return 0.0 if oldest is None else max(0.0, time.time() - oldest)
+
+    def dead(self) -> int:
+        """Segments set aside because the cloud refused them."""
+        return int(self._db.table("dead").count)
+
+    def counter(self, name: str) -> int:
+        """`sequence`, `acknowledged` or `uplink_bytes`, since this outbox was created."""
+        row = self._db.execute("select value from counters where name = ?", [name]).fetchone()
+        return int(row[0]) if row else 0
+
+    def _insert(self, segment: Segment) -> None:
+        seq = self._count("sequence", 1)
+        row = {"seq": seq, "id": segment.id, "dev": segment.patch_id}
+        payload = encode_segment(segment, seq, self._site)
+        self._db.table("outbox").insert(
+            {**row, "payload": payload, "created_at": time.time(), "rejections": 0}, ignore=True
+        )
+
+    def _count(self, name: str, by: int) -> int:
+        value = self.counter(name) + by
+        self._db.table("counters").upsert({"name": name, "value": value}, pk="name")
+        return value
+
+
+def _key(boot: tuple[str, int]) -> str:
+    return f"{boot[0]}\n{boot[1]}"

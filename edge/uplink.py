@@ -1,0 +1,186 @@
+"""From the outbox to the cloud over MQTT 5: oldest first, at most eight on the way.
+
+PUBACK means that the broker has it, and every broker loses PUBACKed messages when it is killed: a segment is
+deleted only after the cloud's own acknowledgement. paho's queue lives in memory and forgets its bounds on
+reconnect, so each connection is a fresh client with nothing queued; what was on the way is sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edge.outbox import Outbox
+from models.errors import DeliveryError, PayloadError
+from models.wire import pack, topic, unpack
+
+WINDOW = 8  # segments on the way
+RESEND_S = 10.0  # without the cloud's acknowledgement
+KEEPALIVE_S = 10
+CONNECT_S = 10.0
+BACKOFF_S = (0.5, 30.0)
+
+
+@dataclass(slots=True)
+class Flight:
+    """A segment on the way."""
+
+    sent_at: float  # monotonic seconds
+    sent_bytes: int
+
+
+class Uplink:
+    """`run()` until cancelled: connects, sends, takes acknowledgements, reconnects with growing patience.
+
+    Args:
+        url: `mqtt://host:port` or `mqtts://host:port`.
+        site: where this edge stands, a level of every topic.
+
+    Raises:
+        DeliveryError: the url cannot be read.
+    """
+
+    def __init__(self, url: str, site: str, outbox: Outbox) -> None:
+        self._host, self._port, self._tls = _address(url)
+        self._site = site
+        self._outbox = outbox
+        self._wake = asyncio.Event()
+        self._flights: dict[str, Flight] = {}
+        self._client: mqtt.Client | None = None
+        self._dev: str | None = None
+
+    def notify(self) -> None:
+        """Something is in the outbox."""
+        self._wake.set()
+
+    def announce(self, dev: str) -> None:
+        """The patch this edge speaks for: its `state` topic says online, and offline as last will."""
+        if dev != self._dev:
+            self._dev = dev
+            if self._client is not None:  # the will belongs to a connection: begin a new one
+                self._client.disconnect()
+
+    def heartbeat(self, beat: dict[str, Any]) -> None:
+        """Sent if connected, else dropped: the next one says more."""
+        if self._client is not None:
+            self._client.publish(topic(self._site, beat["patch_id"], "hb"), pack(beat), qos=0)
+
+    async def run(self) -> None:
+        patience = BACKOFF_S[0]
+        while True:
+            with contextlib.suppress(OSError, TimeoutError):
+                async with self._connected() as lost:
+                    patience = BACKOFF_S[0]
+                    await self._send_until(lost)
+            await asyncio.sleep(patience * random.uniform(0.5, 1.0))
+            patience = min(patience * 2, BACKOFF_S[1])
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[asyncio.Event]:
+        """A fresh client, subscribed to its acknowledgements; yields the event of its loss."""
+        loop, ready, lost = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5, reconnect_on_failure=False)
+
+        def on_connect(c: mqtt.Client, _u: Any, _f: Any, code: ReasonCode, _p: Properties | None) -> None:
+            if not code.is_failure:
+                c.subscribe(topic(self._site, "+", "ack"), qos=1)
+
+        def on_message(_c: mqtt.Client, _u: Any, message: mqtt.MQTTMessage) -> None:
+            loop.call_soon_threadsafe(self._take, bytes(message.payload))
+
+        client.on_connect = on_connect
+        client.on_message = on_message
+        client.on_subscribe = _signal(loop, ready)
+        client.on_disconnect = _signal(loop, lost)
+        client.on_socket_open = _no_delay
+        if self._tls:
+            client.tls_set_context(ssl.create_default_context())
+        if self._dev is not None:
+            client.will_set(topic(self._site, self._dev, "state"), pack({"state": "offline"}), 1, retain=True)
+        await asyncio.to_thread(client.connect, self._host, self._port, KEEPALIVE_S)
+        client.loop_start()
+        try:
+            await asyncio.wait_for(ready.wait(), CONNECT_S)
+            if self._dev is not None:
+                client.publish(
+                    topic(self._site, self._dev, "state"), pack({"state": "online"}), 1, retain=True
+                )
+            self._client, self._flights = client, {}
+            self._wake.set()
+            yield lost
+        finally:
+            self._client = None
+            client.disconnect()
+            await asyncio.to_thread(client.loop_stop)
+
+    async def _send_until(self, lost: asyncio.Event) -> None:
+        """Keeps the window full; wakes for new segments, acknowledgements and overdue ones."""
+        gone = asyncio.ensure_future(lost.wait())
+        try:
+            while not lost.is_set():
+                self._wake.clear()
+                self._fill_window()
+                woken = asyncio.ensure_future(self._wake.wait())
+                await asyncio.wait({woken, gone}, timeout=RESEND_S / 4, return_when="FIRST_COMPLETED")
+                woken.cancel()
+        finally:
+            gone.cancel()
+
+    def _fill_window(self) -> None:
+        now = time.monotonic()
+        overdue = {i for i, flight in self._flights.items() if now - flight.sent_at > RESEND_S}
+        on_the_way = self._flights.keys() - overdue
+        for pending in self._outbox.oldest(WINDOW - len(on_the_way), on_the_way):
+            assert self._client is not None
+            before = self._flights.get(pending.id, Flight(now, 0))
+            self._client.publish(topic(self._site, pending.dev, "seg"), pending.payload, qos=1)
+            self._flights[pending.id] = Flight(now, before.sent_bytes + len(pending.payload))
+
+    def _take(self, payload: bytes) -> None:
+        """An acknowledgement; what is not one is ignored, for anybody can publish."""
+        try:
+            ack = unpack(payload)
+        except PayloadError:
+            return
+        segment, status = str(ack.get("id")), str(ack.get("status"))
+        flight = self._flights.pop(segment, None)
+        if status in {"committed", "duplicate"}:
+            self._outbox.acknowledge(segment, flight.sent_bytes if flight else 0)
+        elif status.startswith("rejected:"):
+            self._outbox.reject(segment, status.removeprefix("rejected:"))
+        self._wake.set()
+
+
+def _signal(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> Callable[..., None]:
+    """A callback of paho's thread that sets an event of the loop."""
+
+    def signal(*_: object) -> None:
+        loop.call_soon_threadsafe(event.set)
+
+    return signal
+
+
+def _no_delay(_client: mqtt.Client, _user: Any, sock: Any) -> None:
+    """Without it PUBACK waits 40 ms for the peer's delayed acknowledgement (measured p99 42 ms -> 10 ms)."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _address(url: str) -> tuple[str, int, bool]:
+    parts = urlsplit(url)
+    if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
+        raise DeliveryError(f"{url!r} is not a broker address; write mqtt://host:port or mqtts://host:port.")
+    tls = parts.scheme == "mqtts"
+    return parts.hostname, parts.port or (8883 if tls else 1883), tls

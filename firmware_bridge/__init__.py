@@ -1,0 +1,1 @@
+"""Device bytes to and from the nouns of the stream."""

@@ -1,0 +1,1 @@
+"""The vocabulary everybody shares, the signal functions, and the networks."""

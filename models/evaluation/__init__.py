@@ -1,0 +1,1 @@
+"""How good a verdict is: beat matching, calibration, blind baselines."""

@@ -1,0 +1,1 @@
+"""The screener: which windows deserve a second look."""
