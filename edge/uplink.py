@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import secrets
 import socket
 import ssl
 import time
@@ -56,6 +57,7 @@ class Uplink:
     def __init__(self, url: str, site: str, outbox: Outbox) -> None:
         self._host, self._port, self._tls = _address(url)
         self._site = site
+        self._cloud_state = topic(site, "cloud", "state")
         self._outbox = outbox
         self._wake = asyncio.Event()
         self._flights: dict[str, Flight] = {}
@@ -92,14 +94,20 @@ class Uplink:
     async def _connected(self) -> AsyncIterator[asyncio.Event]:
         """A fresh client, subscribed to its acknowledgements; yields the event of its loss."""
         loop, ready, lost = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5, reconnect_on_failure=False)
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=f"anyecg-edge-{self._site}-{secrets.token_hex(4)}",
+            protocol=mqtt.MQTTv5,
+            reconnect_on_failure=False,
+        )
 
         def on_connect(c: mqtt.Client, _u: Any, _f: Any, code: ReasonCode, _p: Properties | None) -> None:
             if not code.is_failure:
-                c.subscribe(topic(self._site, "+", "ack"), qos=1)
+                c.subscribe([(topic(self._site, "+", "ack"), 1), (self._cloud_state, 1)])
 
         def on_message(_c: mqtt.Client, _u: Any, message: mqtt.MQTTMessage) -> None:
-            loop.call_soon_threadsafe(self._take, bytes(message.payload))
+            take = self._take_state if message.topic == self._cloud_state else self._take
+            loop.call_soon_threadsafe(take, bytes(message.payload))
 
         client.on_connect = on_connect
         client.on_message = on_message
@@ -149,12 +157,15 @@ class Uplink:
             self._client.publish(topic(self._site, pending.dev, "seg"), pending.payload, qos=1)
             self._flights[pending.id] = Flight(now, before.sent_bytes + len(pending.payload))
 
+    def _take_state(self, payload: bytes) -> None:
+        """The cloud came: what was sent while nobody listened is on the way no more."""
+        if _read(payload).get("state") == "online":
+            self._flights = {}
+            self._wake.set()
+
     def _take(self, payload: bytes) -> None:
-        """An acknowledgement; what is not one is ignored, for anybody can publish."""
-        try:
-            ack = unpack(payload)
-        except PayloadError:
-            return
+        """An acknowledgement."""
+        ack = _read(payload)
         segment, status = str(ack.get("id")), str(ack.get("status"))
         flight = self._flights.pop(segment, None)
         if status in {"committed", "duplicate"}:
@@ -162,6 +173,14 @@ class Uplink:
         elif status.startswith("rejected:"):
             self._outbox.reject(segment, status.removeprefix("rejected:"))
         self._wake.set()
+
+
+def _read(payload: bytes) -> dict[str, Any]:
+    """The message, or an empty one: anybody can publish, and junk changes nothing."""
+    try:
+        return unpack(payload)
+    except PayloadError:
+        return {}
 
 
 def _signal(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> Callable[..., None]:

@@ -30,7 +30,9 @@ def frame(first: int, *, rate: float, ppm: float, delay: float) -> SampleBlock:
     )
 
 
-def listen(minutes: float, *, rate: float = FS, ppm: float = 0.0, seed: int = 0) -> tuple[ClockEstimator, int]:
+def listen(
+    minutes: float, *, rate: float = FS, ppm: float = 0.0, seed: int = 0
+) -> tuple[ClockEstimator, int]:
     rng = np.random.default_rng(seed)
     clock, first = ClockEstimator(), 0
     while first < minutes * 60 * rate:
