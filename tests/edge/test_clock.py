@@ -14,7 +14,7 @@ FS, N, T0 = 250.0, 60, 1_700_000_000.0
 
 
 def frame(first: int, *, rate: float, ppm: float, delay: float) -> SampleBlock:
-    """A frame of a patch whose clock runs `ppm` fast and that takes `rate` samples a second of its own time."""
+    """A frame of a patch whose clock runs `ppm` fast and takes `rate` samples a second of its time."""
     sampled_at = first / rate
     real = T0 + (first + N - 1) / rate / (1 + ppm * 1e-6)
     return SampleBlock(

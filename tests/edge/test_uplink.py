@@ -1,4 +1,4 @@
-"""The uplink over a real broker: at most eight on the way, deleted on the cloud's word, whatever is killed."""
+"""The uplink over a real broker: eight on the way at most, deleted on the cloud's word, whatever dies."""
 
 from __future__ import annotations
 
