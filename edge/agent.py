@@ -90,6 +90,7 @@ def heartbeat(intake: Intake, outbox: Outbox) -> dict[str, Any]:
     """What the edge says of itself and its patch; seconds are seconds of signal."""
     newest, status, state = intake.newest, intake.status, intake.state
     assert newest is not None
+    depth = outbox.depth()
     heard = newest.last + 1 - (state.origin or 0) - state.missing
     return {
         "v": 1,
@@ -105,8 +106,10 @@ def heartbeat(intake: Intake, outbox: Outbox) -> dict[str, Any]:
         "missing_total_s": state.missing / newest.fs,
         "battery_mv": status.battery_mv if status else None,
         "lead_off": sorted(newest.lead_off),
-        "outbox_depth": outbox.depth(),
+        "outbox_depth": depth,
         "outbox_oldest_s": outbox.oldest_age_s(),
+        "segments": outbox.counter("acknowledged") + depth + outbox.dead(),
+        "acknowledged": outbox.counter("acknowledged"),
         "refused": outbox.dead(),
         "uplink_bytes": outbox.counter("uplink_bytes"),
         "raw_bytes": 2 * heard * len(newest.leads),

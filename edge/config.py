@@ -17,7 +17,7 @@ class PatchConfig(BaseModel):
     )
     radio: str = Field(
         "platform",
-        pattern=r"^(platform|tcp-client:.+:\d+)$",
+        pattern=r"^(platform|tcp-client:[^:]+:\d+)$",
         description="'platform' for the computer's Bluetooth, 'tcp-client:HOST:PORT' for a virtual one",
     )
 

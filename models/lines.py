@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
 
 from models.ecg import Segment
 from models.verdicts import Alert, Finding, Report, Screening
 
 Line = dict[str, Any]
+
+
+@dataclass
+class Summary:
+    """What a replay said, counted; `add` names the record on every line."""
+
+    record: str
+    fs: float
+    counts: Counter[str] = field(default_factory=Counter)
+    findings: Counter[str] = field(default_factory=Counter)
+
+    def add(self, said: Line) -> Line:
+        self.counts[said["type"]] += 1
+        self.counts["flagged"] += bool(said.get("flagged"))
+        if said["type"] == "finding":
+            self.findings[said["label"]] += 1
+        return {"type": said["type"], "record": self.record} | said
+
+    def line(self, *, missing: int, unreadable: int) -> Line:
+        """The last line; `missing` and `unreadable` in samples."""
+        return {
+            "type": "summary",
+            "record": self.record,
+            "windows": self.counts["window"],
+            "flagged": self.counts["flagged"],
+            "missing_s": seconds(missing, self.fs),
+            "unreadable_s": seconds(unreadable, self.fs),
+            "segments": self.counts["segment"],
+            "findings": dict(sorted(self.findings.items())),
+            "alerts": self.counts["alert"],
+        }
 
 
 def seconds(sample: int, fs: float) -> float:
@@ -51,7 +84,10 @@ def _screening(screening: Screening, fs: float) -> Line:
     return {
         **_span(screening.first, screening.last, fs),
         "scores": dict(screening.scores),
-        "quality": {"readable": quality.readable, "reasons": {k: list(v) for k, v in quality.reasons.items()}},
+        "quality": {
+            "readable": quality.readable,
+            "reasons": {k: list(v) for k, v in quality.reasons.items()},
+        },
         "flagged": screening.flagged,
         "rules": list(screening.rules),
         "model": screening.model,
