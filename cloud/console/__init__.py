@@ -1,0 +1,1 @@
+"""The nurse's page: server-rendered, live by server-sent events, no build step and nothing from elsewhere."""

@@ -1,0 +1,176 @@
+"""The page's routes: fragments for the page, JSON for machines, samples for the strip, events for both."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import HTMLResponse, Response, StreamingResponse
+from fastapi.staticfiles import StaticFiles
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from cloud.console import views
+from cloud.console.live import Hub
+from cloud.console.views import EpisodeView
+from cloud.store import Store, StoredFinding
+
+HERE = Path(__file__).parent
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+def create_app(store: Store, site: str = "home") -> FastAPI:
+    """The console over one store; `site` is named in the page's head."""
+    hub = Hub(store)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with hub.running():
+            yield
+
+    app = FastAPI(title="anyECG", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+
+    @app.middleware("http")
+    async def harden(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
+        response = await proceed(request)
+        response.headers.update(HEADERS)
+        return response
+
+    _pages(app, store, site)
+    _interface(app, store)
+
+    @app.get("/events", include_in_schema=False)
+    async def events(request: Request, after: int | None = None) -> StreamingResponse:
+        seen = request.headers.get("last-event-id")
+        start = int(seen) if seen and seen.isdigit() else after
+        return StreamingResponse(
+            hub.stream(store.last_event() if start is None else start), media_type="text/event-stream"
+        )
+
+    return app
+
+
+def _pages(app: FastAPI, store: Store, site: str) -> None:
+    templates = Environment(
+        loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined
+    )
+    templates.globals.update(
+        wording=views.WORDING, review=views.REVIEW, not_assessed=views.NOT_ASSESSED, site=site
+    )
+
+    def render(name: str, **values: Any) -> HTMLResponse:
+        return HTMLResponse(templates.get_template(name).render(**values))
+
+    def queues() -> dict[str, Any]:
+        return {
+            "alerts": views.alert_rows(store),
+            "technical": views.technical_rows(store),
+            "patches": views.patch_rows(store, time.time()),
+        }
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    def index() -> HTMLResponse:
+        return render("index.html", last_event=store.last_event(), **queues())
+
+    @app.get("/fragments/queues", response_class=HTMLResponse, include_in_schema=False)
+    def queues_fragment() -> HTMLResponse:
+        return render("queues.html", **queues())
+
+    @app.get("/fragments/episodes/{episode_id}", response_class=HTMLResponse, include_in_schema=False)
+    def episode_fragment(episode_id: str) -> HTMLResponse:
+        return render("episode.html", view=_episode(store, episode_id))
+
+
+def _interface(app: FastAPI, store: Store) -> None:
+    @app.get("/healthz")
+    def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/api/alerts")
+    def alerts() -> list[dict[str, Any]]:
+        return views.alert_rows(store)
+
+    @app.get("/api/patches")
+    def patches() -> list[dict[str, Any]]:
+        rows = views.patch_rows(store, time.time())
+        return [row | {"heartbeat": p.heartbeat} for row, p in zip(rows, store.patches(), strict=True)]
+
+    @app.get("/api/segments")
+    def segments() -> list[dict[str, str]]:
+        return [{"id": segment, "sha256": sha256} for segment, sha256 in store.sha256s().items()]
+
+    @app.get("/api/stats")
+    def stats() -> dict[str, Any]:
+        return store.stats()
+
+    @app.get("/api/episodes/{episode_id}")
+    def episode(episode_id: str) -> dict[str, Any]:
+        """What `<ecg-strip>` draws beside the samples; spans in sample indices, both ends included."""
+        view = _episode(store, episode_id)
+        parts, e = store.parts(episode_id), view.episode
+        return {
+            "id": e.id,
+            "patch_id": e.patch_id,
+            "first": e.first,
+            "last": e.last,
+            "fs": e.fs,
+            "leads": e.leads,
+            "uv_per_count": parts[0].uv_per_count,
+            "final": e.final,
+            "gaps": [span for part in parts for span in part.gaps]
+            + _holes([(p.first, p.last) for p in parts]),
+            "lead_off": [span for part in parts for span in part.lead_off],
+            "findings": [_span(stored) for stored in view.findings],
+            "report": view.report.narrative if view.report else None,
+        }
+
+    @app.get("/api/episodes/{episode_id}/samples", response_class=Response)
+    def samples(episode_id: str) -> Response:
+        """Little-endian int32 counts, lead after lead, from the first sample to the last; 0 in gaps."""
+        e = _episode(store, episode_id).episode
+        counts = np.zeros((len(e.leads), e.last + 1 - e.first), dtype="<i4")
+        for part in store.parts(episode_id):
+            counts[:, part.first - e.first : part.last + 1 - e.first] = part.counts
+        return Response(counts.tobytes(), media_type="application/octet-stream")
+
+
+def _episode(store: Store, episode_id: str) -> EpisodeView:
+    view = EpisodeView.of(store, episode_id)
+    if view is None:
+        raise HTTPException(404, f"There is no episode {episode_id}.")
+    return view
+
+
+def _span(stored: StoredFinding) -> dict[str, Any]:
+    f = stored.finding
+    return {
+        "id": stored.id,
+        "label": f.label,
+        "code": f.code,
+        "first": f.first,
+        "last": f.last,
+        "leads": f.leads,
+        "probability": f.probability,
+        "evidence": f.evidence,
+        "open": stored.open,
+    }
+
+
+def _holes(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """(first, count) between parts that do not touch: one that has not come is missing, not flat."""
+    return [
+        (a_last + 1, b_first - a_last - 1)
+        for (_, a_last), (b_first, _) in pairwise(spans)
+        if b_first > a_last + 1
+    ]

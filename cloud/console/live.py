@@ -1,0 +1,58 @@
+"""Server-sent events: what the store committed, as it commits it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+
+from cloud.store import Event, Store
+
+BEAT_S = 5.0  # a page that hears nothing for twice as long says that it is not live
+
+
+class Hub:
+    """One thread waits on the store for all pages; each page reads the events it has not seen."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._news = asyncio.Condition()
+        self._closing = False
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        watch = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            self._closing = True
+            self._store.wake()
+            await watch
+
+    async def stream(self, after: int) -> AsyncIterator[str]:
+        """Events newer than `after`, as text/event-stream; a `beat` when nothing happened for 5 s."""
+        yield "retry: 1000\n\n"
+        while not self._closing:
+            events = await asyncio.to_thread(self._store.events, after)
+            for event in events:
+                after = event.id
+                yield _message(event)
+            if not events:
+                async with self._news:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._news.wait(), BEAT_S)
+                        continue
+                yield "event: beat\ndata: {}\n\n"
+
+    async def _watch(self) -> None:
+        while not self._closing:
+            last = await asyncio.to_thread(self._store.last_event)
+            await asyncio.to_thread(self._store.wait, last, BEAT_S)
+            async with self._news:
+                self._news.notify_all()
+
+
+def _message(event: Event) -> str:
+    data = json.dumps({**event.data, "written_at": event.written_at})
+    return f"id: {event.id}\nevent: {event.kind}\ndata: {data}\n\n"

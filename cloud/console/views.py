@@ -1,0 +1,148 @@
+"""What the pages show, in words: rows for the templates, from the store alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from cloud.store import Episode, Patch, Store, StoredAlert, StoredFinding
+from models.verdicts import LABELS, DecidedBy, Priority, Report
+
+WORDING = "Decision support. Not a diagnosis. Not for emergency monitoring."
+REVIEW = "AI-generated, not yet reviewed"
+SYMBOLS = {Priority.HIGH: "▲▲▲", Priority.MEDIUM: "▲▲", Priority.LOW: "▲", Priority.TECHNICAL: "■"}
+NOT_ASSESSED = ", ".join(row.plain for row in LABELS.values() if row.decided_by is DecidedBy.NOT_ASSESSED)
+
+Row = dict[str, Any]
+
+
+def moment(unix: float | None) -> str:
+    """Date, time and UTC offset of the clinic's clock, or that it is not known."""
+    if unix is None:
+        return "time unknown"
+    return datetime.fromtimestamp(unix, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+def lasting(seconds: float) -> str:
+    """`3 h 10 min`, `1 min 10 s`, `8 s`."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
+
+
+def alert_rows(store: Store) -> list[Row]:
+    return [_alert(stored, store.episode(stored.alert.episode_id)) for stored in store.alerts()]
+
+
+def _alert(stored: StoredAlert, episode: Episode | None) -> Row:
+    alert = stored.alert
+    return {
+        "id": alert.id,
+        "episode_id": alert.episode_id,
+        "priority": str(alert.priority),
+        "symbol": SYMBOLS[alert.priority],
+        "label": alert.label,
+        "plain": LABELS[alert.label].plain,
+        "rule": alert.rule,
+        "state": alert.state,
+        "patch_id": alert.patch_id,
+        "at_s": alert.at / episode.fs if episode else None,
+        "recorded": moment(episode.utc(alert.at) if episode else None),
+        "arrived": moment(stored.timing.shown_at),
+        "added": max(0, len(alert.history) - 1),
+    }
+
+
+def technical_rows(store: Store) -> list[Row]:
+    return [
+        {"patch_id": t.patch_id, "kind": t.kind, "text": t.text, "since": moment(t.raised_at)}
+        for t in store.technical_alerts()
+    ]
+
+
+def patch_rows(store: Store, now: float) -> list[Row]:
+    return [_patch(patch, now) for patch in store.patches()]
+
+
+def _patch(patch: Patch, now: float) -> Row:
+    beat, lost = patch.heartbeat, patch.not_analysed_s
+    battery = beat.get("battery_mv")
+    return {
+        "patch_id": patch.patch_id,
+        "online": patch.online,
+        "ended": bool(beat.get("ended")),
+        "newest_utc": beat.get("newest_utc"),
+        "age": None if (age := patch.newest_age_s(now)) is None else lasting(age),
+        "battery": None if battery is None else f"{battery / 1000:.2f} V",
+        "lead_off": ", ".join(beat.get("lead_off") or ()),
+        "waiting": beat.get("outbox_depth", 0),
+        "not_analysed": lasting(lost) if lost >= 1 else None,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeView:
+    """One episode: the strip's numbers for scripts, and rows for the template."""
+
+    episode: Episode
+    findings: list[StoredFinding]
+    report: Report | None
+
+    @classmethod
+    def of(cls, store: Store, episode_id: str) -> EpisodeView | None:
+        episode = store.episode(episode_id)
+        if episode is None:
+            return None
+        return cls(episode, store.findings(episode_id), store.report(episode_id))
+
+    def rows(self) -> list[Row]:
+        return [_finding(stored, self.episode) for stored in self.findings]
+
+    def counts(self) -> list[tuple[str, int]]:
+        """(plain name, how many), most first."""
+        found = Counter(LABELS[stored.finding.label].plain for stored in self.findings)
+        return found.most_common()
+
+    def span(self) -> str:
+        e = self.episode
+        begin, end = e.first / e.fs, (e.last + 1) / e.fs
+        return f"{begin:.0f} s to {end:.0f} s of the recording, from {moment(e.utc(e.first))}"
+
+
+def _finding(stored: StoredFinding, episode: Episode) -> Row:
+    f = stored.finding
+    evidence = dict(f.evidence)
+    threshold = evidence.pop("threshold", None)
+    return {
+        "id": stored.id,
+        "first": f.first,
+        "last": f.last,
+        "label": f.label,
+        "plain": LABELS[f.label].plain,
+        "code": f.code,
+        "at_s": f.first / episode.fs,
+        "lasts_s": (f.last + 1 - f.first) / episode.fs,
+        "leads": ", ".join(f.leads),
+        "sure": "by rule" if f.probability is None else f"{f.probability:.2f}",
+        "threshold": "" if threshold is None else f"threshold {threshold:.2f}",
+        "evidence": ", ".join(f"{_words(k)} {_number(v)}" for k, v in evidence.items()),
+        "open": stored.open,
+    }
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_words(str(k))} {_number(v)}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return f"{len(value)} values" if len(value) > 8 else ", ".join(_number(v) for v in value)
+    return str(value)
