@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from contextlib import aclosing
 from typing import Any
 
 from edge.config import EdgeConfig
@@ -27,16 +28,16 @@ async def monitor(
     Every segment is on disk, with the state that goes with it, before `stored()` tells the uplink.
     """
     committed = 0
-    async for item in _noticing_silence(source, IDLE_S):
-        outputs = intake.push(item) if item is not None else intake.idle()
-        segments = [output for output in outputs if isinstance(output, Segment)]
-        ahead = intake.state.processed - committed
-        if intake.boot is not None and (
-            segments or intake.ended or ahead > COMMIT_S * (intake.state.fs or 1)
-        ):
-            outbox.commit(intake.boot, segments, intake.state)
-            committed = intake.state.processed
-            stored()
+    async with aclosing(_noticing_silence(source, IDLE_S)) as items:
+        async for item in items:
+            outputs = intake.push(item) if item is not None else intake.idle()
+            segments = [output for output in outputs if isinstance(output, Segment)]
+            ahead = intake.state.processed - committed
+            due = segments or intake.ended or ahead > COMMIT_S * (intake.state.fs or 1)
+            if due and intake.boot is not None:
+                outbox.commit(intake.boot, segments, intake.state)
+                committed = intake.state.processed
+                stored()
 
 
 async def run(config: EdgeConfig) -> None:
@@ -119,7 +120,7 @@ def heartbeat(intake: Intake, outbox: Outbox) -> dict[str, Any]:
 
 async def _noticing_silence(
     source: AsyncIterable[StreamItem], seconds: float
-) -> AsyncIterator[StreamItem | None]:
+) -> AsyncGenerator[StreamItem | None]:
     """The source's items, and None each time nothing came for `seconds`."""
     items = aiter(source)
     coming = asyncio.ensure_future(anext(items))
@@ -135,5 +136,6 @@ async def _noticing_silence(
                 return
             coming = asyncio.ensure_future(anext(items))
             yield item
-    finally:
+    finally:  # the source must not be closed while it is asked
         coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)

@@ -13,11 +13,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlite_utils import Database, Migrations
-
 from edge.segments import SegmenterState
 from models.ecg import Segment
 from models.errors import DeliveryError
+from models.sqlite import Database, Migrations, connect
 from models.wire import encode_segment
 
 REJECTIONS = 3  # terminal rejections until a segment is set aside
@@ -63,9 +62,8 @@ class Outbox:
     def __init__(self, path: Path, site: str, max_bytes: int = 1_000_000_000) -> None:
         self._site = site
         try:
-            self._db = Database(sqlite3.connect(path, isolation_level=None))
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", f"max_page_count={max_bytes // PAGE}"):
-                self._db.execute(f"PRAGMA {pragma}")
+            self._db = connect(path)
+            self._db.execute(f"PRAGMA max_page_count={max_bytes // PAGE}")
             migrations.apply(self._db)
         except sqlite3.Error as error:
             raise DeliveryError(f"The outbox {path} cannot be opened: {error}. Check its folder.") from error

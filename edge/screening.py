@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from models.screener.runtime import Screener
-from models.signals.quality import assess, never_silence
 
 from models.ecg import Window
+from models.screener.runtime import Screener
+from models.signals.quality import assess, never_silence
 from models.verdicts import Screening
 
 MIN_SIGNAL_S = 2.0  # less than this and the network is not asked

@@ -64,4 +64,4 @@ def condition(microvolts: Microvolts, fs: float, missing: Mask | None = None) ->
     blocks = max(1, x.shape[-1] // block)
     peaks = np.abs(x[:, : blocks * block]).reshape(len(x), blocks, -1).max(axis=-1)
     scale = np.maximum(np.median(peaks, axis=-1), FLOOR_UV)[:, None]
-    return np.clip(x / scale, -CLIP, CLIP).astype(np.float32)
+    return np.asarray(np.clip(x / scale, -CLIP, CLIP), dtype=np.float32)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,7 +15,6 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from cloud.broker import free_port
 from edge import uplink as uplink_module
 from edge.outbox import Outbox
 from edge.segments import SegmenterState
@@ -47,33 +43,6 @@ def make_part(number: int) -> Segment:
         counts=read_only(np.full((1, samples), number, dtype=np.int32)),
         uv_per_count=(1.0,),
     )
-
-
-class Broker:
-    """The embedded broker in a process of its own, to be killed and started again on the same port."""
-
-    def __init__(self) -> None:
-        self.port = free_port()
-        self.start()
-
-    def start(self) -> None:
-        code = f"from cloud.broker import run_broker; run_broker({self.port})"
-        self.process = subprocess.Popen([sys.executable, "-c", code])
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    @property
-    def url(self) -> str:
-        return f"mqtt://127.0.0.1:{self.port}"
-
-
-@pytest.fixture
-def broker() -> Iterator[Broker]:
-    running = Broker()
-    yield running
-    running.kill()
 
 
 class Cloud:
@@ -142,7 +111,7 @@ def fill(box: Outbox, count: int) -> list[str]:
 
 
 async def test_segments_arrive_oldest_first_and_go_when_the_cloud_says_committed(
-    broker: Broker, box: Outbox
+    broker: Any, box: Outbox
 ) -> None:
     ids = fill(box, 30)
     cloud = Cloud(broker.port, lambda _: "committed")
@@ -155,7 +124,7 @@ async def test_segments_arrive_oldest_first_and_go_when_the_cloud_says_committed
 
 
 async def test_nothing_goes_on_the_brokers_word_alone_and_at_most_eight_are_on_the_way(
-    broker: Broker, box: Outbox, monkeypatch: pytest.MonkeyPatch
+    broker: Any, box: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uplink_module, "RESEND_S", 0.5)
     ids = fill(box, 20)
@@ -167,7 +136,7 @@ async def test_nothing_goes_on_the_brokers_word_alone_and_at_most_eight_are_on_t
     assert box.depth() == 20
 
 
-async def test_a_refused_segment_is_set_aside_and_the_others_go_on(broker: Broker, box: Outbox) -> None:
+async def test_a_refused_segment_is_set_aside_and_the_others_go_on(broker: Any, box: Outbox) -> None:
     ids = fill(box, 12)
     cloud = Cloud(broker.port, lambda i: "rejected:hash" if i == ids[3] else "committed")
     async with sending(box, broker.url):
@@ -178,7 +147,7 @@ async def test_a_refused_segment_is_set_aside_and_the_others_go_on(broker: Broke
     assert set(cloud.came) == set(ids)
 
 
-async def test_a_killed_broker_costs_no_segment(broker: Broker, box: Outbox) -> None:
+async def test_a_killed_broker_costs_no_segment(broker: Any, box: Outbox) -> None:
     ids = fill(box, 40)
     half = threading.Event()
     cloud = Cloud(broker.port, lambda _: (half.set() if len(cloud.came) > 15 else None) or "committed")
@@ -192,7 +161,7 @@ async def test_a_killed_broker_costs_no_segment(broker: Broker, box: Outbox) -> 
     assert set(cloud.came) == set(ids)
 
 
-async def test_a_patch_is_online_with_its_edge_and_offline_by_last_will(broker: Broker, box: Outbox) -> None:
+async def test_a_patch_is_online_with_its_edge_and_offline_by_last_will(broker: Any, box: Outbox) -> None:
     cloud = Cloud(broker.port, lambda _: "committed")
     async with sending(box, broker.url) as uplink:
         uplink.announce("p")
@@ -207,7 +176,7 @@ async def test_a_patch_is_online_with_its_edge_and_offline_by_last_will(broker: 
     cloud.close()
 
 
-async def test_junk_on_the_acknowledgement_topic_changes_nothing(broker: Broker, box: Outbox) -> None:
+async def test_junk_on_the_acknowledgement_topic_changes_nothing(broker: Any, box: Outbox) -> None:
     fill(box, 3)
     cloud = Cloud(broker.port, lambda _: "")
     async with sending(box, broker.url):

@@ -1,0 +1,142 @@
+"""When a nurse is called: the one table of rules over what an episode shows, and one open alert a patient.
+
+Later or continuing episodes are added to the open alert; only a higher priority raises it again. Everything
+here is a function of the episode and of the alert before it, so redelivery and restarts change nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cloud.analyst import EpisodeAnalyst
+from cloud.config import RuleConfig
+from cloud.rules import Spell
+from models.ecg import Segment, make_id
+from models.verdicts import Alert, Priority
+
+MINUTE_S = 60.0
+RATE_LABELS = {"BRADY": "below", "TACHY": "above"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """A rule that holds: `at` is the sample of the last beat it needed."""
+
+    priority: Priority
+    label: str
+    at: int
+    rule: str
+
+
+def causes(analyst: EpisodeAnalyst, rules: RuleConfig, fs: float) -> list[Cause]:
+    """The first time each rule held in the episode, most urgent first."""
+    found = [cause for spell in analyst.spells for cause in _of_spell(spell, rules, fs)]
+    found += _frequent(analyst, rules, fs)
+    first: dict[tuple[Priority, str], Cause] = {}
+    for cause in sorted(found, key=lambda c: c.at):
+        first.setdefault((cause.priority, cause.label), cause)
+    return sorted(first.values(), key=lambda c: (-c.priority, c.at))
+
+
+def judge(
+    before: Alert | None, analyst: EpisodeAnalyst, rules: RuleConfig, segment: Segment
+) -> tuple[Alert | None, str | None]:
+    """The patient's alert after this part, and what changed: raised, raised again, added or None."""
+    alert, change = before, None
+    for cause in causes(analyst, rules, segment.fs):
+        entry = _entry(cause, segment)
+        if alert is None:
+            alert, change = _raised(cause, segment, entry), "raised"
+        elif _known(alert, entry):
+            continue
+        elif cause.priority > alert.priority:
+            alert = replace(
+                alert,
+                episode_id=segment.episode_id,
+                label=cause.label,
+                priority=cause.priority,
+                at=cause.at,
+                rule=cause.rule,
+                history=(*alert.history, entry),
+            )
+            change = change or "raised again"
+        else:
+            alert = replace(alert, history=(*alert.history, entry))
+            change = change or "added"
+    return alert, change
+
+
+def _of_spell(spell: Spell, rules: RuleConfig, fs: float) -> list[Cause]:
+    lasts = (spell.last + 1 - spell.first) / fs
+    out = []
+
+    def holds(priority: Priority, at: int, rule: str) -> None:
+        out.append(Cause(priority=priority, label=spell.label, at=at, rule=rule))
+
+    match spell.label:
+        case "VF" if lasts >= rules.vf_s:
+            at = spell.first + round(rules.vf_s * fs)
+            holds(Priority.HIGH, at, f"ventricular fibrillation or flutter for {rules.vf_s:g} s or more")
+        case "VT" | "V":
+            if spell.label == "VT" and len(spell.marks) >= rules.vt_beats:
+                at = spell.marks[rules.vt_beats - 1]
+                holds(Priority.HIGH, at, f"ventricular tachycardia of {rules.vt_beats} beats or more")
+            if len(spell.marks) >= rules.run_beats:
+                at = spell.marks[rules.run_beats - 1]
+                holds(Priority.MEDIUM, at, f"{rules.run_beats} or more ventricular beats in a row")
+        case "PAUSE" if lasts >= rules.pause_s:
+            holds(
+                Priority.HIGH,
+                spell.first + round(rules.pause_s * fs),
+                f"no beat for {rules.pause_s:g} s or more",
+            )
+        case "AFIB" if lasts >= rules.af_s:
+            at = spell.first + round(rules.af_s * fs)
+            holds(Priority.MEDIUM, at, f"atrial fibrillation for {rules.af_s:g} s or more")
+        case "BRADY" | "TACHY":
+            limit = rules.slow_bpm if spell.label == "BRADY" else rules.fast_bpm
+            side = RATE_LABELS[spell.label]
+            holds(Priority.MEDIUM, spell.marks[0], f"mean rate {side} {limit:g}/min over 30 s")
+    return out
+
+
+def _frequent(analyst: EpisodeAnalyst, rules: RuleConfig, fs: float) -> list[Cause]:
+    r = [beat.r for beat in analyst.beats if beat.label == "V" and beat.readable]
+    need = rules.v_per_minute
+    for i in range(need - 1, len(r)):
+        if r[i] - r[i + 1 - need] <= MINUTE_S * fs:
+            rule = f"{need} or more ventricular beats within 60 s"
+            return [Cause(priority=Priority.LOW, label="V", at=r[i], rule=rule)]
+    return []
+
+
+def _entry(cause: Cause, segment: Segment) -> dict[str, Any]:
+    return {
+        "episode_id": segment.episode_id,
+        "boot_id": segment.boot_id,
+        "label": cause.label,
+        "rule": cause.rule,
+        "priority": str(cause.priority),
+        "at": cause.at,
+        "utc": segment.clock.utc(cause.at),
+    }
+
+
+def _known(alert: Alert, entry: dict[str, Any]) -> bool:
+    names = ("episode_id", "label", "priority")
+    return any(all(past[name] == entry[name] for name in names) for past in alert.history)
+
+
+def _raised(cause: Cause, segment: Segment, entry: dict[str, Any]) -> Alert:
+    return Alert(
+        id=make_id("alert", segment.episode_id),
+        patch_id=segment.patch_id,
+        episode_id=segment.episode_id,
+        label=cause.label,
+        priority=cause.priority,
+        state="raised",
+        at=cause.at,
+        rule=cause.rule,
+        history=(entry,),
+    )

@@ -1,0 +1,57 @@
+"""From a committed part to findings, report and alert: one implementation for the node and for replay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cloud.alerts import judge
+from cloud.analyst import EpisodeAnalyst
+from cloud.config import RuleConfig
+from cloud.reports import is_due, write_report
+from models.ecg import Segment
+from models.screener.runtime import Screener
+from models.verdicts import Alert, Finding, Report
+
+
+class EpisodeAnalysis:
+    """An episode's analyst and the reports that were due; a function of the parts pushed in sample order."""
+
+    def __init__(self, network: Screener, rules: RuleConfig) -> None:
+        self.analyst = EpisodeAnalyst(network, rules)
+        self.parts: list[str] = []  # ids pushed so far
+        self.reports: list[Report] = []
+
+    def push(self, segment: Segment) -> list[Finding | Report]:
+        out: list[Finding | Report] = [*self.analyst.push(segment)]
+        self.parts.append(segment.id)
+        if is_due(segment):
+            self.reports.append(write_report(self.analyst, tuple(self.parts), segment))
+            out.append(self.reports[-1])
+        return out
+
+    def follows(self, segments: Iterable[Segment]) -> bool:
+        """These parts begin with the ones that were pushed."""
+        return [segment.id for segment in segments][: len(self.parts)] == self.parts
+
+
+class Analysis:
+    """`push(segment)` -> what is new with it: decided findings, then a report where due, then the alert."""
+
+    def __init__(self, network: Screener, rules: RuleConfig | None = None) -> None:
+        self._network = network
+        self._rules = rules or RuleConfig()
+        self._episode: EpisodeAnalysis | None = None
+        self._episode_id: str | None = None
+        self._alerts: dict[str, Alert] = {}  # by patch
+
+    def push(self, segment: Segment) -> list[Finding | Report | Alert]:
+        if self._episode is None or self._episode_id != segment.episode_id:
+            self._episode, self._episode_id = EpisodeAnalysis(self._network, self._rules), segment.episode_id
+        out: list[Finding | Report | Alert] = [*self._episode.push(segment)]
+        before = self._alerts.get(segment.patch_id)
+        alert, change = judge(before, self._episode.analyst, self._rules, segment)
+        if alert is not None:
+            self._alerts[segment.patch_id] = alert
+            if change in {"raised", "raised again"}:
+                out.append(alert)
+        return out

@@ -1,0 +1,330 @@
+"""One episode, part after part: beats, their classes, and what the rules make of them.
+
+A fold: what it has found depends on the parts pushed, in sample order, and on nothing else. A part is
+analysed with up to 30 s of the episode before it. A beat is decided once, when 1 s of signal follows it or
+the episode is over; it belongs to the part that holds its R peak, and never changes afterwards.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cloud.config import RuleConfig
+from cloud.rules import Beat, Dark, Spell, clear, irregularity, patterns, pauses, rates, runs, stretches
+from models.ecg import Mask, Microvolts, Segment, mask_to_spans
+from models.screener.runtime import LEAST_S, Scores, Screener
+from models.signals.measure import Intervals, measure_intervals
+from models.signals.rpeaks import r_peaks
+from models.signals.windows import HOP_S
+from models.verdicts import Finding, Measurements
+
+CONTEXT_S = 30.0
+DECIDE_S = 1.0  # of signal that must follow a beat
+REFRACTORY_S = 0.2
+RR_BEATS = 8  # an early beat is early against so many before it
+AF_IRREGULARITY = 0.06
+AF_TOKENS = {"average": 13, "least": 94, "bridge": 31}  # 4 s, 30 s, 10 s of 0.32 s
+VF_TOKENS = {"average": 3, "least": 6, "bridge": 6}  # 1 s, 2 s, 2 s
+
+
+class EpisodeAnalyst:
+    """`push(segment)` returns the findings that are decided now; `open` holds those that may still grow."""
+
+    def __init__(self, network: Screener, rules: RuleConfig | None = None) -> None:
+        self.beats: list[Beat] = []
+        self.darks: list[Dark] = []
+        self.spells: list[Spell] = []  # of the rules, after the newest part
+        self.findings: list[Finding] = []  # decided
+        self.open: list[Finding] = []
+        self._network = network
+        self._rules = rules or RuleConfig()
+        self._said: set[tuple[str, int]] = set()
+        self._head: Segment | None = None
+        self._decided = -1
+        self._context: tuple[int, Microvolts, Mask] | None = None
+        self._tokens: dict[str, list[float]] = {"AFIB": [], "VF": []}  # a value every token_s from the start
+        self._intervals: list[Intervals] = []
+        self._parts: list[tuple[int, str]] = []  # (last sample, id)
+
+    def push(self, segment: Segment) -> list[Finding]:
+        if self._head is None:
+            self._head, self._decided = segment, segment.first - 1
+        self._parts.append((segment.last, segment.id))
+        first, microvolts, missing = self._with_context(segment)
+        self.darks += _darks(segment)
+        decided = segment.last if segment.final else segment.last - round(DECIDE_S * segment.fs)
+        found = self._decide(segment, first, microvolts, missing, decided)
+        self._decided = max(self._decided, decided)
+        self._apply_rules(segment)
+        closed = [self._finding(spell) for spell in self.spells if not spell.open and spell.label != "V"]
+        self.open = [self._finding(spell) for spell in self.spells if spell.open and spell.label != "V"]
+        fresh = [f for f in [*found, *closed] if (f.label, f.first) not in self._said]
+        self._said |= {(f.label, f.first) for f in fresh}
+        fresh.sort(key=lambda f: (f.first, f.label))
+        self.findings += fresh
+        return fresh
+
+    def measurements(self) -> Measurements:
+        """Of everything decided so far."""
+        assert self._head is not None
+        fs = self._head.fs
+        rr = self._rr_ms()
+        eights = np.convolve(rr, np.full(RR_BEATS, 1 / RR_BEATS), mode="valid") if len(rr) >= RR_BEATS else rr
+        dark = sum(n for _, n in mask_to_spans(self._dark_mask(), 0))
+        whole = self._decided + 1 - self._head.first
+        return Measurements(
+            beats=len(self.beats),
+            heart_rate_mean=_bpm(rr.mean()) if len(rr) else None,
+            heart_rate_min=_bpm(eights.max()) if len(rr) >= RR_BEATS else None,
+            heart_rate_max=_bpm(eights.min()) if len(rr) >= RR_BEATS else None,
+            rr_median=round(float(np.median(rr)), 1) if len(rr) else None,
+            pr=self._interval("pr_ms") if not any(s.label == "AFIB" for s in self.spells) else None,
+            qrs=self._interval("qrs_ms"),
+            qt=self._interval("qt_ms"),
+            analysed_s=round((whole - dark) / fs, 3),
+            not_analysed_s=round(dark / fs, 3),
+        )
+
+    # -- one part ------------------------------------------------------------------------------------
+
+    def _with_context(self, segment: Segment) -> tuple[int, Microvolts, Mask]:
+        """(first, microvolts, missing) of the part and up to 30 s before it; a part that lacks is missing."""
+        first, microvolts, missing = segment.first, segment.microvolts, segment.missing
+        if self._context is not None:
+            before, old, gone = self._context
+            hole = segment.first - before - old.shape[1]
+            gap = np.zeros((len(old), hole), dtype=np.float32)
+            microvolts = np.concatenate([old, gap, microvolts], axis=1)
+            missing = np.concatenate([gone, np.ones(hole, dtype=np.bool_), missing])
+            first = before
+        keep = round(CONTEXT_S * segment.fs)
+        count = microvolts.shape[1]
+        start = max(0, count - keep)
+        self._context = first + start, microvolts[:, start:], missing[start:]
+        skip = max(0, segment.first - first - keep)
+        return first + skip, microvolts[:, skip:], missing[skip:]
+
+    def _decide(
+        self, segment: Segment, first: int, microvolts: Microvolts, missing: Mask, decided: int
+    ) -> list[Finding]:
+        """The part's new beats, and the V and S among them as findings."""
+        if microvolts.shape[1] < LEAST_S * segment.fs or missing.all():
+            self._note_tokens(None, segment, first, decided)
+            return []
+        scores = self._network.run(microvolts, segment.fs, missing)
+        self._note_tokens(scores, segment, first, decided)
+        peaks = r_peaks(microvolts, segment.fs, missing)
+        raw = self._network.beat_probabilities(scores, peaks / segment.fs)
+        chances = [(round(float(p_s), 4), round(float(p_v), 4)) for p_s, p_v in raw]
+        labels = [self._label(p_s, p_v) for p_s, p_v in chances]
+        normal = np.array([label == "N" for label in labels], dtype=np.bool_)
+        intervals = measure_intervals(microvolts, segment.fs, peaks, missing=missing, beats=normal)
+        self._intervals.append(intervals)
+        out = []
+        for i, r in enumerate((peaks + first).tolist()):
+            if not self._is_new(r, decided, segment.fs):
+                continue
+            beat = Beat(
+                r=r,
+                label=labels[i],
+                first=int(intervals.onsets[i]) + first,
+                last=int(intervals.offsets[i]) + first,
+                readable=not any(d.first <= r <= d.last for d in self.darks),
+                segment_id=self._segment_at(r),
+            )
+            if beat.label != "N" and beat.readable:
+                probability = chances[i][1 if beat.label == "V" else 0]
+                out.append(self._beat_finding(beat, probability, segment, bool(intervals.estimated[i])))
+            self.beats.append(beat)
+        return out
+
+    def _is_new(self, r: int, decided: int, fs: float) -> bool:
+        """With more context a peak may move by some samples; none is counted twice, none slips through."""
+        after = self.beats[-1].r + round(REFRACTORY_S * fs) if self.beats else -1
+        return max(after, self._decided - round(REFRACTORY_S / 2 * fs)) < r <= decided
+
+    def _segment_at(self, sample: int) -> str:
+        """The part that holds a sample; a beat in the last second of a part is decided with the next."""
+        return next((part for last, part in self._parts if sample <= last), self._parts[-1][1])
+
+    def _label(self, p_s: float, p_v: float) -> str:
+        limits = self._network.beat_thresholds
+        if p_v >= limits["V"] and p_v / limits["V"] >= p_s / limits["S"]:
+            return "V"
+        return "S" if p_s >= limits["S"] else "N"
+
+    def _beat_finding(self, beat: Beat, probability: float, segment: Segment, estimated: bool) -> Finding:
+        recent = np.diff([b.r for b in self.beats[-RR_BEATS - 1 :]])
+        rr = beat.r - self.beats[-1].r if self.beats else None
+        usual = float(np.median(recent)) if len(recent) else None
+        return Finding(
+            segment_id=beat.segment_id,
+            label=beat.label,
+            first=beat.first,
+            last=beat.last,
+            leads=segment.leads,
+            probability=probability,
+            evidence={
+                "threshold": self._network.beat_thresholds[beat.label],
+                "r_peak": beat.r,
+                "rr_ms": round(1000 * rr / segment.fs) if rr else None,
+                "prematurity": round(rr / usual, 3) if rr and usual else None,  # under 1 is early
+                "qrs_ms": None if estimated else round(1000 * (beat.last - beat.first) / segment.fs),
+                "model": self._network.model,
+            },
+        )
+
+    def _note_tokens(self, scores: Scores | None, segment: Segment, first: int, decided: int) -> None:
+        """The decided tokens, sampled on the episode's own grid: contexts begin anywhere, this does not."""
+        assert self._head is not None
+        step = self._network.token_s * segment.fs
+        for label, known in self._tokens.items():
+            column = self._network.labels.index(label)
+            while (middle := self._head.first + (len(known) + 0.5) * step) <= decided:
+                at = int((middle - first) / step)
+                value = 0.0
+                if scores is not None and 0 <= at < len(scores.tokens):
+                    value = float(scores.tokens[at, column])
+                known.append(value)
+
+    # -- the rules -----------------------------------------------------------------------------------
+
+    def _apply_rules(self, segment: Segment) -> None:
+        assert self._head is not None
+        fs, ended, beats, darks = segment.fs, segment.final, self.beats, self.darks
+        self.spells = [
+            *runs(beats, darks, fs, ended=ended),
+            *patterns(beats, darks, ended=ended),
+            *pauses(
+                beats,
+                darks,
+                fs,
+                begin=self._head.first,
+                decided=self._decided,
+                segment_id=self._head.id,
+                ended=ended,
+            ),
+            *rates(beats, darks, fs, slow=self._rules.slow_bpm, fast=self._rules.fast_bpm, ended=ended),
+            *self._stretches("AFIB", AF_TOKENS, ended=ended),
+            *self._stretches("VF", VF_TOKENS, ended=ended),
+            *self._unreadable(ended=ended),
+        ]
+
+    def _stretches(self, label: str, how: dict[str, int], *, ended: bool) -> list[Spell]:
+        assert self._head is not None
+        head, threshold = self._head, self._network.token_thresholds[label]
+        tokens = np.array(self._tokens[label], dtype=np.float32)
+        step = self._network.token_s * head.fs
+        out = []
+        for a, b, mean, going_on in stretches(tokens, threshold=threshold, ended=ended, **how):
+            first, last = head.first + round(a * step), head.first + round((b + 1) * step) - 1
+            evidence: dict[str, Any] = {"threshold": threshold, "model": self._network.model}
+            if label == "AFIB":
+                evidence["rr_irregularity"] = irregular = irregularity(self.beats, first, last)
+                evidence["rule"] = f"RR irregularity >= {AF_IRREGULARITY}"
+                if irregular is None or irregular < AF_IRREGULARITY:
+                    continue
+                evidence["rr_irregularity"] = round(irregular, 3)
+            out.append(
+                Spell(
+                    label=label,
+                    first=first,
+                    last=last,
+                    segment_id=self._segment_at(first),
+                    open=going_on,
+                    evidence=evidence,
+                    probability=round(mean, 4),
+                )
+            )
+        return out
+
+    def _unreadable(self, *, ended: bool) -> list[Spell]:
+        """NOISE and LEADOFF: stretches of hops that cannot be read, for other reasons than a gap."""
+        out: list[Spell] = []
+        for dark in self.darks:
+            if dark.why == "missing":
+                continue
+            label = "LEADOFF" if dark.why == "lead off" else "NOISE"
+            going_on = not ended and dark.last >= self._decided
+            before = out[-1] if out else None
+            if before and before.label == label and dark.first <= before.last + 1:
+                evidence = {"why": sorted({*before.evidence["why"], dark.why})}
+                first, where = before.first, before.segment_id
+                out.pop()
+            else:
+                evidence, first, where = {"why": [dark.why]}, dark.first, dark.segment_id
+            out.append(
+                Spell(
+                    label=label,
+                    first=first,
+                    last=dark.last,
+                    segment_id=where,
+                    open=going_on,
+                    evidence=evidence,
+                )
+            )
+        return out
+
+    def _dark_mask(self) -> Mask:
+        """(sample,) from the episode's first to the last decided one: True where nothing was read."""
+        assert self._head is not None
+        mask = np.zeros(self._decided + 1 - self._head.first, dtype=np.bool_)
+        for dark in self.darks:
+            mask[max(0, dark.first - self._head.first) : max(0, dark.last + 1 - self._head.first)] = True
+        return mask
+
+    def _rr_ms(self) -> npt.NDArray[np.float64]:
+        """RR intervals with nothing dark in them."""
+        assert self._head is not None
+        pairs = [
+            b.r - a.r
+            for a, b in pairwise(self.beats)
+            if a.readable and b.readable and clear(self.darks, a.r, b.r)
+        ]
+        return 1000.0 * np.array(pairs, dtype=np.float64) / self._head.fs
+
+    def _interval(self, name: str) -> float | None:
+        """Median over the parts in which it could be measured."""
+        known = [ms for ms in (getattr(part, name) for part in self._intervals) if ms is not None]
+        return round(float(np.median(known)), 1) if known else None
+
+    def _finding(self, spell: Spell) -> Finding:
+        assert self._head is not None
+        return Finding(
+            segment_id=spell.segment_id,
+            label=spell.label,
+            first=spell.first,
+            last=spell.last,
+            leads=self._head.leads,
+            probability=spell.probability,
+            evidence=spell.evidence,
+        )
+
+
+def _darks(segment: Segment) -> list[Dark]:
+    """What cannot be read in the part: gaps, a lone lead that was off, and hops whose window was unreadable.
+
+    A hop is the newest 5 s of its window. A window unreadable only because samples lack is left to its gaps.
+    """
+    out = [Dark(first=a, last=a + n - 1, why="missing", segment_id=segment.id) for a, n in segment.gaps]
+    if len(segment.leads) == 1:
+        out += [
+            Dark(first=a, last=a + n - 1, why="lead off", segment_id=segment.id) for a, n in segment.lead_off
+        ]
+    hop = round(HOP_S * segment.fs)
+    for screening in segment.screenings:
+        reasons = [why for whys in screening.quality.reasons.values() for why in whys if why != "missing"]
+        if screening.quality.readable or not reasons:
+            continue
+        why = min(set(reasons), key=lambda reason: (-reasons.count(reason), reason))
+        first = max(segment.first, screening.last + 1 - hop)
+        out.append(Dark(first=first, last=screening.last, why=why, segment_id=segment.id))
+    return sorted(out, key=lambda dark: dark.first)
+
+
+def _bpm(rr_ms: Any) -> float:
+    return round(60_000.0 / float(rr_ms), 1)

@@ -1,0 +1,43 @@
+"""What a cloud node is told, in `cloud.toml`: addresses, limits, and the one table of alert rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class RuleConfig(BaseModel):
+    """From when on a finding is an alert, and of which priority (DESIGN: IEC 60601-1-8)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    vf_s: float = Field(2.0, gt=0, description="VF or flutter of so many seconds: high")
+    vt_beats: int = Field(6, ge=3, description="a run of so many V at over 100/min: high")
+    pause_s: float = Field(3.0, ge=2.0, description="a pause of so many seconds: high")
+    run_beats: int = Field(3, ge=2, description="so many V in a row: medium")
+    af_s: float = Field(30.0, ge=10, description="atrial fibrillation of so many seconds: medium")
+    slow_bpm: float = Field(40.0, gt=0, description="a mean rate below this over 30 s: medium")
+    fast_bpm: float = Field(130.0, gt=0, description="a mean rate above this over 30 s: medium")
+    v_per_minute: int = Field(6, ge=1, description="so many V within 60 s: low")
+
+
+class CloudConfig(BaseModel):
+    """The whole of cloud.toml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    site: str = Field("home", pattern=r"^[A-Za-z0-9_-]{1,32}$", description="named on the page")
+    broker: str = Field("mqtt://127.0.0.1:1883", description="mqtt://host:port")
+    host: Literal["127.0.0.1", "::1", "localhost"] = Field(
+        "127.0.0.1", description="the page has no users and no TLS yet: loopback only"
+    )
+    port: int = Field(8000, ge=1, le=65535, description="of the page")
+    store: str = Field("sqlite:///cloud.db", description="sqlite:///PATH")
+    weights: Path | None = Field(None, description="another screener.onnx than the shipped one")
+    workers: int = Field(1, ge=1, le=16, description="threads that analyse")
+    lease_s: float = Field(30.0, ge=1, description="how long a worker may take for a part")
+    silent_s: float = Field(60.0, ge=5, description="no heartbeat for so long: technical alert")
+    unreadable_s: float = Field(120.0, ge=10, description="not analysable for so long: technical alert")
+    rules: RuleConfig = RuleConfig()

@@ -1,0 +1,147 @@
+"""From MQTT into the store: verify, commit, and only then acknowledge.
+
+The edge deletes a segment on our word alone, so our word is given after the commit and never before; the
+broker's message is released last of all. What cannot be read is kept as a dead letter with its reason.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from cloud.store import Receipt, Store
+from models.errors import DeliveryError, PayloadError, UsageError
+from models.wire import decode_segment, pack, topic, unpack
+
+logger = logging.getLogger(__name__)
+
+KEEPALIVE_S = 10
+RECONNECT_S = (1, 5)
+KINDS = ("seg", "hb", "state")
+
+
+class Inbox:
+    """`start()` connects in the background and keeps trying; everything happens in paho's thread.
+
+    Args:
+        url: `mqtt://host:port`.
+        site: whose `cloud/state` this node announces; segments of every site are taken.
+    """
+
+    def __init__(self, url: str, site: str, store: Store) -> None:
+        self._address = _address(url)
+        self._store = store
+        self._state = topic(site, "cloud", "state")
+        self._site = site
+        # A fixed id: a node that comes back takes its predecessor's place at once.
+        self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=f"anyecg-cloud-{site}",
+            protocol=mqtt.MQTTv5,
+            manual_ack=True,
+        )
+        self._client.reconnect_delay_set(*RECONNECT_S)
+        self._client.will_set(self._state, pack({"state": "offline"}), qos=1, retain=True)
+        self._client.on_socket_open = _no_delay
+        self._client.on_connect = self._on_connect
+        self._client.on_subscribe = self._on_subscribe
+        self._client.on_message = self._on_message
+
+    def start(self) -> None:
+        self._client.connect_async(*self._address, KEEPALIVE_S)
+        self._client.loop_start()
+
+    def stop(self) -> None:
+        if self._client.is_connected():
+            self._client.publish(self._state, pack({"state": "offline"}), qos=1, retain=True)
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _on_connect(
+        self, client: mqtt.Client, _u: Any, _f: Any, code: ReasonCode, _p: Properties | None
+    ) -> None:
+        if code.is_failure:
+            logger.warning("the broker refuses us: %s", code)
+            return
+        client.subscribe([(topic("+", "+", kind), 1) for kind in KINDS])  # type: ignore[arg-type]
+
+    def _on_subscribe(self, client: mqtt.Client, *_: Any) -> None:
+        """Heard from here on: an edge sends again what it sent while nobody listened."""
+        client.publish(self._state, pack({"state": "online"}), qos=1, retain=True)
+
+    def _on_message(self, client: mqtt.Client, _user: Any, message: mqtt.MQTTMessage) -> None:
+        try:
+            self._take(message.topic, bytes(message.payload))
+        except DeliveryError:  # not ours to acknowledge: the edge keeps it and sends it again
+            logger.exception("a message on %s could not be stored", message.topic)
+            return
+        client.ack(message.mid, message.qos)
+
+    def _take(self, where: str, payload: bytes) -> None:
+        _, _, site, dev, kind = where.split("/")
+        now = time.time()
+        try:
+            if kind == "seg":
+                self._take_segment(where, site, dev, payload, now)
+            elif kind == "hb":
+                self._take_heartbeat(site, dev, unpack(payload), now)
+            elif dev != "cloud":
+                self._store.state(dev, site, unpack(payload).get("state") == "online", now=now)
+        except PayloadError as error:
+            segment = _readable_id(payload) if kind == "seg" else None
+            logger.warning("refused a message on %s: %s", where, error)
+            self._store.reject(
+                payload, topic=where, reason=error.reason, segment_id=segment, patch_id=dev, now=now
+            )
+            if segment:
+                self._answer(site, dev, segment, f"rejected:{error.reason}", None)
+
+    def _take_segment(self, where: str, site: str, dev: str, payload: bytes, now: float) -> None:
+        segment, envelope = decode_segment(payload)
+        if (envelope.site, segment.patch_id) != (site, dev):
+            raise PayloadError("topic", f"Segment {segment.id} of {segment.patch_id} came on {where}.")
+        receipt = self._store.commit_segment(payload, segment, seq=envelope.seq, site=site, now=now)
+        if receipt is Receipt.CONFLICT:
+            text = f"Segment {segment.id} came twice with different samples; the second was kept aside."
+            self._store.reject(
+                payload, topic=where, reason="conflict", segment_id=segment.id, patch_id=dev, now=now
+            )
+            self._store.raise_technical(dev, "conflict", text, now=now)
+        self._answer(site, dev, segment.id, receipt.value, envelope.sha256)
+
+    def _take_heartbeat(self, site: str, dev: str, beat: dict[str, Any], now: float) -> None:
+        numbers = ("newest", "fs", "boot_id")
+        if beat.get("patch_id") != dev or not all(isinstance(beat.get(n), int | float) for n in numbers):
+            raise PayloadError("schema", f"The heartbeat of {dev} lacks {', '.join(numbers)}.")
+        self._store.heartbeat(dev, site, beat, now=now)
+
+    def _answer(self, site: str, dev: str, segment: str, status: str, sha256: str | None) -> None:
+        ack = {"v": 1, "id": segment, "status": status, "sha256": sha256}
+        self._client.publish(topic(site, dev, "ack"), pack(ack), qos=1)
+
+
+def _readable_id(payload: bytes) -> str | None:
+    try:
+        segment = unpack(payload).get("id")
+    except PayloadError:
+        return None
+    return segment if isinstance(segment, str) else None
+
+
+def _no_delay(_client: mqtt.Client, _user: Any, sock: Any) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    if parts.scheme != "mqtt" or not parts.hostname:
+        raise UsageError(f"{url!r} is not a broker address; write mqtt://host:port.")
+    return parts.hostname, parts.port or 1883

@@ -1,0 +1,104 @@
+"""The cloud node, as a story: commit what comes, analyse it, watch the patches, show it all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+
+from cloud.broker import check_port
+from cloud.config import CloudConfig
+from cloud.inbox import Inbox
+from cloud.store import Patch, Store, open_store
+from cloud.worker import Worker
+
+TICK_S = 1.0
+
+
+async def serve(config: CloudConfig) -> None:
+    """Run until cancelled or SIGTERM.
+
+    Raises:
+        DeliveryError: the port is taken, or the store cannot be opened.
+    """
+    from models.screener.runtime import Screener
+
+    check_port(config.port, config.host, "page")
+    store = open_store(config.store)
+    network = Screener(config.weights)
+    workers = [Worker(store, network, config) for _ in range(config.workers)]
+    inbox = Inbox(config.broker, config.site, store)
+    await asyncio.to_thread(_warm_up)
+    for worker in workers:
+        worker.start()
+    inbox.start()
+    watch = asyncio.create_task(_watch_patches(store, config))
+    try:
+        await _serve_page(store, config)
+    finally:
+        watch.cancel()
+        await asyncio.to_thread(inbox.stop)
+        for worker in workers:
+            worker.stop()
+        store.wake()
+        for worker in workers:
+            await asyncio.to_thread(worker.join)
+        store.close()
+
+
+def _warm_up() -> None:
+    """neurokit2 takes seconds to import: better now than while the first part waits."""
+    import neurokit2  # noqa: F401
+
+
+async def _serve_page(store: Store, config: CloudConfig) -> None:
+    import uvicorn
+
+    from cloud.console.app import create_app
+
+    app = create_app(store, config.site)
+    options = uvicorn.Config(
+        app,
+        host=config.host,
+        port=config.port,
+        log_level="warning",
+        lifespan="on",
+        timeout_graceful_shutdown=1,  # live pages never end by themselves
+    )
+    server = uvicorn.Server(options)
+    # uvicorn would raise the signal again when it is done, and end the process before everybody else has.
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
+    await server.serve()
+
+
+async def _watch_patches(store: Store, config: CloudConfig) -> None:
+    """Technical alerts: a silent patch, and one that could not be analysed for too long."""
+    while True:
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(check_patches, store, config, time.time())
+        await asyncio.sleep(TICK_S)
+
+
+def check_patches(store: Store, config: CloudConfig, now: float) -> None:
+    """Raise and clear; both do nothing where nothing changed."""
+    for patch in store.patches():
+        for kind, holds, text in _technical(patch, config, now):
+            if holds:
+                store.raise_technical(patch.patch_id, kind, text, now=now)
+            else:
+                store.clear_technical(patch.patch_id, kind, now=now)
+
+
+def _technical(patch: Patch, config: CloudConfig, now: float) -> list[tuple[str, bool, str]]:
+    ended = bool(patch.heartbeat.get("ended"))
+    silent = not ended and now - patch.heard_at > config.silent_s
+    dark = patch.unreadable_run_s > config.unreadable_s
+    refused = int(patch.heartbeat.get("refused", 0))
+    return [
+        ("silent", silent, f"No heartbeat for more than {config.silent_s:.0f} s: nothing is analysed."),
+        ("unreadable", dark, f"Not analysable for more than {config.unreadable_s:.0f} s."),
+        ("refused", refused > 0, f"{refused} segments were refused and wait at the edge."),
+    ]

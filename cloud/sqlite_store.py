@@ -1,0 +1,506 @@
+"""The store on SQLite: WAL, synchronous=FULL, one connection a thread, one transaction a decision."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from cloud.schema import migrations
+from cloud.store import (
+    Episode,
+    Event,
+    Job,
+    Outcome,
+    Patch,
+    Receipt,
+    Reject,
+    StoredAlert,
+    StoredFinding,
+    TechnicalAlert,
+    Timing,
+    finding_sets,
+)
+from models.ecg import Segment, make_id
+from models.errors import DeliveryError
+from models.sqlite import Database, connect
+from models.verdicts import Alert, Finding, Report
+from models.wire import decode_segment
+
+ALERT: TypeAdapter[Alert] = TypeAdapter(Alert)
+REPORT: TypeAdapter[Report] = TypeAdapter(Report)
+
+Row = dict[str, Any]
+
+
+class SqliteStore:
+    """`cloud.store.Store`; see there. Errors of the database are DeliveryError."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._opened: list[Database] = []  # one a thread
+        self._news = threading.Condition()
+        self._closing = False
+        try:
+            migrations.apply(self._db)
+        except sqlite3.Error as error:
+            raise DeliveryError(f"The store {path} cannot be opened: {error}. Check its folder.") from error
+        self._latest = self.last_event()
+
+    # -- inbox ---------------------------------------------------------------------------------------
+
+    def commit_segment(self, payload: bytes, segment: Segment, *, seq: int, site: str, now: float) -> Receipt:
+        with self._writing() as db:
+            held = self._one("select sha256 from segments where id = ?", segment.id)
+            if held is not None:
+                return Receipt.DUPLICATE if held["sha256"] == segment.sha256 else Receipt.CONFLICT
+            db.table("segments").insert(_segment_row(payload, segment, seq, site, now))
+            job = {"segment_id": segment.id, "episode_id": segment.episode_id, "patch_id": segment.patch_id}
+            db.table("jobs").insert(job)
+            told = {"segment_id": segment.id, "episode_id": segment.episode_id, "patch_id": segment.patch_id}
+            told |= {name: getattr(segment, name) for name in ("boot_id", "part", "final", "first", "last")}
+            self._tell("segment", told, now)
+        return Receipt.COMMITTED
+
+    def reject(
+        self,
+        payload: bytes,
+        *,
+        topic: str,
+        reason: str,
+        segment_id: str | None,
+        patch_id: str | None,
+        now: float,
+    ) -> None:
+        row = {"topic": topic, "reason": reason, "segment_id": segment_id, "patch_id": patch_id}
+        with self._writing() as db:
+            db.table("rejects").insert({**row, "payload": payload, "received_at": now})
+
+    def heartbeat(self, patch_id: str, site: str, heartbeat: Mapping[str, Any], *, now: float) -> None:
+        """Seconds unreadable and missing run on over heartbeats until a second of signal could be read."""
+        before = self._one("select * from patches where patch_id = ?", patch_id) or {}
+        lost = float(heartbeat.get("unreadable_s", 0)) + float(heartbeat.get("missing_s", 0))
+        heard = int(heartbeat["newest"]) - int(json.loads(before.get("heartbeat") or "{}").get("newest", 0))
+        dark = lost > 0 and lost >= heard / float(heartbeat["fs"]) - 1.0
+        row = {
+            "patch_id": patch_id,
+            "site": site,
+            "online": 1,
+            "heard_at": now,
+            "boot_id": heartbeat["boot_id"],
+            "heartbeat": json.dumps(heartbeat),
+            "unreadable_s": float(heartbeat.get("unreadable_total_s", 0)),
+            "missing_s": float(heartbeat.get("missing_total_s", 0)),
+            "unreadable_run_s": lost + float(before.get("unreadable_run_s", 0)) if dark else 0.0,
+        }
+        self._put_patch(row, now)
+
+    def state(self, patch_id: str, site: str, online: bool, *, now: float) -> None:
+        before = self._one("select * from patches where patch_id = ?", patch_id) or {
+            "boot_id": None,
+            "heartbeat": "{}",
+            "unreadable_s": 0.0,
+            "missing_s": 0.0,
+            "unreadable_run_s": 0.0,
+        }
+        self._put_patch(
+            {**before, "patch_id": patch_id, "site": site, "online": int(online), "heard_at": now}, now
+        )
+
+    def _put_patch(self, row: Row, now: float) -> None:
+        with self._writing() as db:
+            db.table("patches").upsert(row, pk="patch_id")
+            self._tell("patch", dataclasses.asdict(_patch(row)), now)
+
+    # -- queue ---------------------------------------------------------------------------------------
+
+    def claim(self, owner: str, lease_s: float, *, now: float) -> Job | None:
+        with self._writing() as db:
+            row = self._one(
+                "select * from jobs where not done and lease_until < ? and patch_id not in"
+                " (select patch_id from jobs where not done and lease_until >= ? and owner is not null)"
+                " order by id limit 1",
+                now,
+                now,
+            )
+            if row is None:
+                return None
+            lease = {"owner": owner, "lease_until": now + lease_s, "attempts": row["attempts"] + 1}
+            db.table("jobs").update(row["id"], lease)
+        names = ("id", "segment_id", "episode_id", "patch_id")
+        return Job(
+            **{name: row[name] for name in names},
+            owner=owner,
+            until=lease["lease_until"],
+            attempts=lease["attempts"],
+        )
+
+    def finish(self, job: Job, outcome: Outcome, *, now: float) -> bool:
+        with self._writing() as db:
+            held = self._one("select owner, lease_until, done from jobs where id = ?", job.id)
+            if held is None or held["done"] or (held["owner"], held["lease_until"]) != (job.owner, job.until):
+                return False
+            segment = self._one("select * from segments where id = ?", job.segment_id)
+            assert segment is not None
+            self._put_findings(job, outcome, segment, now)
+            self._put_reports(job, outcome, now)
+            self._put_alert(outcome, segment, now)
+            db.table("jobs").update(job.id, {"done": 1, "owner": None, "lease_until": 0.0})
+        return True
+
+    def postpone(self, job: Job, reason: str, *, now: float, until: float) -> None:  # noqa: ARG002
+        with self._writing() as db:
+            db.table("jobs").update(job.id, {"owner": None, "lease_until": until, "reason": reason})
+
+    def pending(self) -> int:
+        return int(self._scalar("select count(*) from jobs where not done"))
+
+    def _put_findings(self, job: Job, outcome: Outcome, segment: Row, now: float) -> None:
+        """Insert what is new, renew what grew, delete what a fuller episode no longer shows."""
+        held = {
+            row["id"]: row
+            for row in self._all("select * from findings where episode_id = ?", outcome.episode_id)
+        }
+        kept, changed = set(), []
+        for finding, is_open in finding_sets(outcome):
+            row = _finding_row(finding, outcome.episode_id, is_open, segment, now)
+            before = held.get(row["id"])
+            kept.add(row["id"])
+            if before is not None:
+                row |= {name: before[name] for name in ("sampled_at", "edge_received_at", "shown_at")}
+            if row != before:
+                self._db.table("findings").upsert(row, pk="id")
+                changed.append(_finding_json(row))
+        gone = sorted(held.keys() - kept)
+        for finding_id in gone:
+            self._db.table("findings").delete(finding_id)
+        if changed or gone:
+            told = {"episode_id": outcome.episode_id, "patch_id": job.patch_id, "removed": gone}
+            told |= {
+                "findings": [f for f in changed if not f["open"]],
+                "open": [f for f in changed if f["open"]],
+            }
+            self._tell("findings", told, now)
+
+    def _put_reports(self, job: Job, outcome: Outcome, now: float) -> None:
+        for position, report in enumerate(outcome.reports):
+            row: Row = {"id": report.id, "episode_id": outcome.episode_id, "position": position}
+            row |= {"report": REPORT.dump_json(report).decode()}
+            if row == self._one("select * from reports where id = ?", report.id):
+                continue
+            self._db.table("reports").upsert(row, pk="id")
+            told = {"episode_id": outcome.episode_id, "patch_id": job.patch_id, "report_id": report.id}
+            self._tell("report", {**told, "part": len(report.segment_ids) - 1}, now)
+
+    def _put_alert(self, outcome: Outcome, segment: Row, now: float) -> None:
+        alert = outcome.alert
+        if alert is None or outcome.alert_change is None:
+            return
+        row: Row = {"id": alert.id, "patch_id": alert.patch_id, "alert": ALERT.dump_json(alert).decode()}
+        row |= {"priority": int(alert.priority), "updated_at": now}
+        before = self._one("select * from alerts where id = ?", alert.id)
+        row |= _timing_columns(segment, alert.at, now) if before is None else {}
+        self._db.table("alerts").upsert((before or {}) | row, pk="id")
+        told = ALERT.dump_python(alert, mode="json") | {"priority": str(alert.priority)}
+        change = {"change": outcome.alert_change, "alert": told}
+        self._tell("alert", change | {"episode_id": outcome.episode_id}, now)
+
+    # -- reading -------------------------------------------------------------------------------------
+
+    def segment(self, segment_id: str) -> Segment | None:
+        row = self._one("select payload from segments where id = ?", segment_id)
+        return decode_segment(row["payload"])[0] if row else None
+
+    def sha256s(self) -> dict[str, str]:
+        return {row["id"]: row["sha256"] for row in self._all("select id, sha256 from segments")}
+
+    def parts(self, episode_id: str) -> list[Segment]:
+        rows = self._all("select payload from segments where episode_id = ? order by first", episode_id)
+        return [decode_segment(row["payload"])[0] for row in rows]
+
+    def episodes(self, patch_id: str | None = None, limit: int = 100) -> list[Episode]:
+        rows = self._all(
+            "select episode_id from segments where ? is null or patch_id = ?"
+            " group by episode_id order by max(received_at) desc limit ?",
+            patch_id,
+            patch_id,
+            limit,
+        )
+        found = (self.episode(row["episode_id"]) for row in rows)
+        return [episode for episode in found if episode is not None]
+
+    def episode(self, episode_id: str) -> Episode | None:
+        rows = self._all("select * from segments where episode_id = ? order by first", episode_id)
+        if not rows:
+            return None
+        head, newest = rows[0], rows[-1]
+        pending = "select count(*) from jobs where episode_id = ? and not done"
+        return Episode(
+            id=episode_id,
+            first=head["first"],
+            last=newest["last"],
+            leads=tuple(json.loads(head["leads"])),
+            parts=len(rows),
+            final=any(row["final"] for row in rows),
+            utc_0=newest["utc_0"],
+            clock_fs=newest["clock_fs"],
+            received_at=max(row["received_at"] for row in rows),
+            pending=int(self._scalar(pending, episode_id)),
+            **{name: head[name] for name in ("patch_id", "boot_id", "fs", "continues", "opened_by")},
+        )
+
+    def findings(self, episode_id: str) -> list[StoredFinding]:
+        rows = self._all("select * from findings where episode_id = ? order by first, label", episode_id)
+        return [_stored_finding(row) for row in rows]
+
+    def finding_counts(self) -> dict[str, int]:
+        rows = self._all("select label, count(*) as n from findings group by label order by label")
+        return {row["label"]: row["n"] for row in rows}
+
+    def report(self, episode_id: str) -> Report | None:
+        reports = self.reports(episode_id)
+        return reports[-1] if reports else None
+
+    def reports(self, episode_id: str) -> list[Report]:
+        rows = self._all("select report from reports where episode_id = ? order by position", episode_id)
+        return [REPORT.validate_json(row["report"]) for row in rows]
+
+    def alerts(self, limit: int = 100) -> list[StoredAlert]:
+        rows = self._all("select * from alerts order by priority desc, updated_at desc limit ?", limit)
+        return [_stored_alert(row) for row in rows]
+
+    def alert(self, alert_id: str) -> StoredAlert | None:
+        row = self._one("select * from alerts where id = ?", alert_id)
+        return _stored_alert(row) if row else None
+
+    def open_alert(self, patch_id: str) -> Alert | None:
+        row = self._one(
+            "select alert from alerts where patch_id = ? order by shown_at desc limit 1", patch_id
+        )
+        return ALERT.validate_json(row["alert"]) if row else None
+
+    def patches(self) -> list[Patch]:
+        return [_patch(row) for row in self._all("select * from patches order by patch_id")]
+
+    def rejects(self, limit: int = 100) -> list[Reject]:
+        return [Reject(**row) for row in self._all("select * from rejects order by id desc limit ?", limit)]
+
+    # -- technical alerts ----------------------------------------------------------------------------
+
+    def technical_alerts(self, standing: bool = True, limit: int = 100) -> list[TechnicalAlert]:
+        rows = self._all(
+            "select * from technical where cleared_at is null or not ? order by raised_at desc limit ?",
+            standing,
+            limit,
+        )
+        return [TechnicalAlert(**{**row, "id": str(row["id"])}) for row in rows]
+
+    def raise_technical(self, patch_id: str, kind: str, text: str, *, now: float) -> None:
+        standing = "select 1 from technical where patch_id = ? and kind = ? and cleared_at is null"
+        with self._writing() as db:
+            if self._one(standing, patch_id, kind) is None:
+                row = {"patch_id": patch_id, "kind": kind, "text": text, "raised_at": now}
+                db.table("technical").insert({**row, "cleared_at": None})
+                self._tell("technical", {"change": "raised", "technical": row}, now)
+
+    def clear_technical(self, patch_id: str, kind: str, *, now: float) -> None:
+        where = "patch_id = ? and kind = ? and cleared_at is null"
+        if self._one(f"select 1 from technical where {where}", patch_id, kind) is None:  # noqa: S608
+            return
+        with self._writing() as db:
+            db.execute(f"update technical set cleared_at = ? where {where}", [now, patch_id, kind])  # noqa: S608
+            self._tell(
+                "technical", {"change": "cleared", "technical": {"patch_id": patch_id, "kind": kind}}, now
+            )
+
+    # -- live stream ---------------------------------------------------------------------------------
+
+    def events(self, after: int, limit: int = 500) -> list[Event]:
+        rows = self._all("select * from events where id > ? order by id limit ?", after, limit)
+        return [Event(**{**row, "data": json.loads(row["data"])}) for row in rows]
+
+    def last_event(self) -> int:
+        return int(self._scalar("select coalesce(max(id), 0) from events"))
+
+    def wait(self, after: int, timeout: float) -> bool:
+        with self._news:
+            return self._news.wait_for(lambda: self._closing or self._latest > after, timeout)
+
+    def wake(self) -> None:
+        with self._news:
+            self._closing = True
+            self._news.notify_all()
+
+    # -- figures -------------------------------------------------------------------------------------
+
+    def stats(self) -> dict[str, Any]:
+        rows = self._all("select sampled_at, edge_received_at, shown_at from findings where label = 'V'")
+        rows += self._all("select sampled_at, edge_received_at, shown_at from alerts")
+        return {
+            "segments": self._scalar("select count(*) from segments"),
+            "pending": self.pending(),
+            "findings": self.finding_counts(),
+            "alerts": self._scalar("select count(*) from alerts"),
+            "technical": self._scalar("select count(*) from technical"),
+            "rejected": self._scalar("select count(*) from rejects"),
+            "latency_s": _spread([row["shown_at"] - row["sampled_at"] for row in rows if row["sampled_at"]]),
+            "pipeline_s": _spread(
+                [row["shown_at"] - row["edge_received_at"] for row in rows if row["edge_received_at"]]
+            ),
+        }
+
+    def close(self) -> None:
+        self.wake()
+        for db in self._opened:
+            db.close()
+
+    # -- SQLite --------------------------------------------------------------------------------------
+
+    @property
+    def _db(self) -> Database:
+        """This thread's connection."""
+        if not hasattr(self._local, "db"):
+            self._local.db = connect(self._path)
+            self._opened.append(self._local.db)
+        db: Database = self._local.db
+        return db
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Database]:
+        """One transaction, the writer's lock taken at once: what is read in it is what is changed."""
+        db = self._db
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            with db.atomic():
+                yield db
+            db.execute("COMMIT")
+        except BaseException as error:
+            with contextlib.suppress(sqlite3.Error):
+                db.rollback()
+            if isinstance(error, sqlite3.Error):
+                raise DeliveryError(f"The store {self._path} cannot be written: {error}.") from error
+            raise
+        self._announce()
+
+    def _tell(self, kind: str, data: Mapping[str, Any], now: float) -> None:
+        row = {"kind": kind, "data": json.dumps(data), "written_at": now}
+        self._db.table("events").insert(row)
+
+    def _announce(self) -> None:
+        latest = self.last_event()
+        with self._news:
+            if latest > self._latest:
+                self._latest = latest
+                self._news.notify_all()
+
+    def _all(self, sql: str, *values: object) -> list[Row]:
+        return list(self._db.query(sql, list(values)))
+
+    def _one(self, sql: str, *values: object) -> Row | None:
+        rows = self._all(sql, *values)
+        return rows[0] if rows else None
+
+    def _scalar(self, sql: str, *values: object) -> Any:
+        return self._db.execute(sql, list(values)).fetchone()[0]
+
+
+# -- rows ------------------------------------------------------------------------------------------------
+
+
+def _segment_row(payload: bytes, segment: Segment, seq: int, site: str, now: float) -> Row:
+    names = (
+        "id",
+        "episode_id",
+        "patch_id",
+        "boot_id",
+        "part",
+        "continues",
+        "opened_by",
+        "first",
+        "last",
+        "fs",
+    )
+    return {name: getattr(segment, name) for name in names} | {
+        "final": int(segment.final),
+        "leads": json.dumps(segment.leads),
+        "sha256": segment.sha256,
+        "seq": seq,
+        "site": site,
+        "utc_0": segment.clock.utc_0,
+        "clock_fs": segment.clock.fs,
+        "edge_received_at": segment.clock.received_at,
+        "received_at": now,
+        "payload": payload,
+    }
+
+
+def _finding_row(finding: Finding, episode_id: str, is_open: bool, segment: Row, now: float) -> Row:
+    row = {
+        "id": make_id("finding", episode_id, finding.label, finding.first),
+        "episode_id": episode_id,
+        "segment_id": finding.segment_id,
+        "label": finding.label,
+        "first": finding.first,
+        "last": finding.last,
+        "leads": json.dumps(finding.leads),
+        "probability": finding.probability,
+        "evidence": json.dumps(dict(finding.evidence)),
+        "open": int(is_open),
+    }
+    return row | _timing_columns(segment, finding.last, now)
+
+
+def _timing_columns(segment: Row, sample: int, now: float) -> Row:
+    """When the sample was taken and when the part that decided it had reached the edge."""
+    known = segment["utc_0"] is not None and segment["clock_fs"]
+    return {
+        "sampled_at": segment["utc_0"] + sample / segment["clock_fs"] if known else None,
+        "edge_received_at": segment["edge_received_at"],
+        "shown_at": now,
+    }
+
+
+def _finding(row: Row) -> Finding:
+    names = ("segment_id", "label", "first", "last", "probability")
+    leads, evidence = tuple(json.loads(row["leads"])), json.loads(row["evidence"])
+    return Finding(**{name: row[name] for name in names}, leads=leads, evidence=evidence)
+
+
+def _finding_json(row: Row) -> Row:
+    finding = _finding(row)
+    return dataclasses.asdict(finding) | {"id": row["id"], "code": finding.code, "open": bool(row["open"])}
+
+
+def _stored_finding(row: Row) -> StoredFinding:
+    return StoredFinding(id=row["id"], finding=_finding(row), open=bool(row["open"]), timing=_timing(row))
+
+
+def _stored_alert(row: Row) -> StoredAlert:
+    return StoredAlert(
+        alert=ALERT.validate_json(row["alert"]), timing=_timing(row), updated_at=row["updated_at"]
+    )
+
+
+def _timing(row: Row) -> Timing:
+    return Timing(sampled_at=row["sampled_at"], received_at=row["edge_received_at"], shown_at=row["shown_at"])
+
+
+def _patch(row: Row) -> Patch:
+    names = ("patch_id", "site", "heard_at", "unreadable_s", "missing_s", "unreadable_run_s")
+    fields = {name: row[name] for name in names}
+    return Patch(**fields, online=bool(row["online"]), heartbeat=json.loads(row["heartbeat"]))
+
+
+def _spread(seconds: Sequence[float]) -> dict[str, Any]:
+    if not seconds:
+        return {"n": 0, "p50": None, "p95": None}
+    p50, p95 = np.percentile(seconds, [50, 95])
+    return {"n": len(seconds), "p50": round(float(p50), 3), "p95": round(float(p95), 3)}

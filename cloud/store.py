@@ -1,0 +1,302 @@
+"""What the cloud keeps: one small interface, with a lease, behind one URL.
+
+    inbox ──commit_segment──▶ segments + jobs ──claim──▶ worker ──finish──▶ findings, reports, alert, events
+                                                                                 console ◀──events(after)──┘
+
+`finish` writes everything a job found, and its done mark, in one transaction; a worker that dies before it
+leaves a lease that runs out. Every method may be called from any thread. Wall times are Unix seconds.
+SQLite implements it here (`cloud/sqlite_store.py`); another database is another implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from models.ecg import Segment
+from models.errors import UsageError
+from models.verdicts import Alert, Finding, Report
+
+
+class Receipt(StrEnum):
+    """What became of a segment that arrived; the value goes into the application acknowledgement."""
+
+    COMMITTED = "committed"
+    DUPLICATE = "duplicate"
+    CONFLICT = "rejected:conflict"  # the same id with other samples: kept, and raised as a technical alert
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One part to be analysed, leased to `owner` until `until`."""
+
+    id: int
+    segment_id: str
+    episode_id: str
+    patch_id: str
+    owner: str
+    until: float
+    attempts: int  # 1 at the first claim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """All that is known of an episode after a job: complete sets, not increments."""
+
+    episode_id: str
+    findings: tuple[Finding, ...]  # decided
+    open: tuple[Finding, ...]  # runs still going on
+    reports: tuple[Report, ...]  # every report due so far, oldest first
+    alert: Alert | None  # the patch's open alert after this job
+    alert_change: str | None  # "raised" | "raised again" | "added" | None where nothing changed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """When a thing was sampled, came to the edge, and was first shown; None where the clock is unknown."""
+
+    sampled_at: float | None  # UTC of its last sample (an alert: of its `at`)
+    received_at: float | None  # its part's last sample reached the edge
+    shown_at: float  # the event that first showed it was written
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFinding:
+    """A finding and when it came."""
+
+    id: str
+    finding: Finding
+    open: bool  # still going on: `last` will grow
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAlert:
+    """An alert and when it came."""
+
+    alert: Alert  # alert.history: mappings with episode_id, boot_id, label, rule, priority, at, utc
+    timing: Timing  # of the first time it was raised
+    updated_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TechnicalAlert:
+    """Not about the heart: kind is "silent" | "unreadable" | "conflict"; cleared_at None while it holds."""
+
+    id: str
+    patch_id: str
+    kind: str
+    text: str
+    raised_at: float
+    cleared_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episode:
+    """What of an episode has been committed."""
+
+    id: str
+    patch_id: str
+    boot_id: int
+    first: int
+    last: int
+    fs: float
+    leads: tuple[str, ...]
+    parts: int
+    final: bool
+    continues: str | None
+    opened_by: str
+    utc_0: float | None  # UTC of sample 0, from the newest part's clock
+    clock_fs: float | None
+    received_at: float  # the newest part came to the cloud
+    pending: int  # parts not analysed yet
+
+    def utc(self, sample: int) -> float | None:
+        if self.utc_0 is None or self.clock_fs is None:
+            return None
+        return self.utc_0 + sample / self.clock_fs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """The newest heartbeat of a patch and what follows from it."""
+
+    patch_id: str
+    site: str
+    online: bool
+    heard_at: float  # wall time of its last heartbeat or state
+    heartbeat: Mapping[str, Any]  # the map of the last heartbeat, {} before the first
+    unreadable_s: float  # of this boot, by its heartbeats
+    missing_s: float  # of this boot
+    unreadable_run_s: float  # not readable or missing without a break until the last heartbeat
+
+    @property
+    def not_analysed_s(self) -> float:
+        return self.unreadable_s + self.missing_s
+
+    def newest_age_s(self, now: float) -> float | None:
+        """Age of its newest sample in seconds, None where its clock is unknown."""
+        utc = self.heartbeat.get("newest_utc")
+        return None if utc is None else max(0.0, now - float(utc))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A line of the live stream; `id` only grows, so Last-Event-ID resumes exactly.
+
+    kind: data
+    "segment":   {segment_id, episode_id, patch_id, boot_id, part, final, first, last}
+    "findings":  {episode_id, patch_id, findings: [finding...], open: [finding...], removed: [finding id...]}
+    "report":    {episode_id, patch_id, report_id, part}
+    "alert":     {change: raised | raised again | added, alert: {...}}
+    "technical": {change: raised | cleared, technical: {...}}
+    "patch":     {patch_id, online, heard_at, heartbeat, unreadable_s, missing_s, unreadable_run_s}
+    finding = {id, segment_id, label, code, first, last, leads, probability, evidence, open}
+    alert = Alert's fields by name, priority as its word
+    """
+
+    id: int
+    kind: str
+    data: Mapping[str, Any]
+    written_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    """A dead letter: what could not be taken, kept with the reason."""
+
+    id: int
+    topic: str
+    reason: str
+    segment_id: str | None
+    patch_id: str | None
+    payload: bytes
+    received_at: float
+
+
+class Store(Protocol):
+    """The cloud's memory. Errors of the database are `models.errors.DeliveryError`."""
+
+    # -- inbox ---------------------------------------------------------------------------------------
+    def commit_segment(self, payload: bytes, segment: Segment, *, seq: int, site: str, now: float) -> Receipt:
+        """Insert-or-ignore by id, with its job and event, committed on return."""
+
+    def reject(
+        self,
+        payload: bytes,
+        *,
+        topic: str,
+        reason: str,
+        segment_id: str | None,
+        patch_id: str | None,
+        now: float,
+    ) -> None:
+        """Keep a dead letter."""
+
+    def heartbeat(self, patch_id: str, site: str, heartbeat: Mapping[str, Any], *, now: float) -> None: ...
+
+    def state(self, patch_id: str, site: str, online: bool, *, now: float) -> None: ...
+
+    # -- queue ---------------------------------------------------------------------------------------
+    def claim(self, owner: str, lease_s: float, *, now: float) -> Job | None:
+        """The oldest job of a patch without another live lease, leased; None when there is nothing to do."""
+
+    def finish(self, job: Job, outcome: Outcome, *, now: float) -> bool:
+        """Everything found and the done mark, in one transaction; False and nothing if the lease was lost."""
+
+    def postpone(self, job: Job, reason: str, *, now: float, until: float) -> None:
+        """A job that failed: kept, with the reason, not claimed again before `until`."""
+
+    def pending(self) -> int:
+        """Jobs not done."""
+
+    # -- reading -------------------------------------------------------------------------------------
+    def segment(self, segment_id: str) -> Segment | None: ...
+
+    def sha256s(self) -> dict[str, str]:
+        """Segment id -> sha256 of every committed segment."""
+
+    def parts(self, episode_id: str) -> list[Segment]:
+        """An episode's committed parts in sample order."""
+
+    def episodes(self, patch_id: str | None = None, limit: int = 100) -> list[Episode]:
+        """Newest first."""
+
+    def episode(self, episode_id: str) -> Episode | None: ...
+
+    def findings(self, episode_id: str) -> list[StoredFinding]:
+        """In sample order."""
+
+    def finding_counts(self) -> dict[str, int]:
+        """Label -> count over everything stored."""
+
+    def report(self, episode_id: str) -> Report | None:
+        """The newest report of an episode."""
+
+    def reports(self, episode_id: str) -> list[Report]:
+        """Oldest first."""
+
+    def alerts(self, limit: int = 100) -> list[StoredAlert]:
+        """Highest priority first, then newest first."""
+
+    def alert(self, alert_id: str) -> StoredAlert | None: ...
+
+    def open_alert(self, patch_id: str) -> Alert | None: ...
+
+    def patches(self) -> list[Patch]: ...
+
+    def rejects(self, limit: int = 100) -> list[Reject]:
+        """Newest first."""
+
+    def technical_alerts(self, standing: bool = True, limit: int = 100) -> list[TechnicalAlert]:
+        """Newest first; `standing` leaves out the cleared ones."""
+
+    # -- technical alerts ----------------------------------------------------------------------------
+    def raise_technical(self, patch_id: str, kind: str, text: str, *, now: float) -> None:
+        """One standing alert per patch and kind: raising it again changes nothing."""
+
+    def clear_technical(self, patch_id: str, kind: str, *, now: float) -> None: ...
+
+    # -- live stream ---------------------------------------------------------------------------------
+    def events(self, after: int, limit: int = 500) -> list[Event]: ...
+
+    def last_event(self) -> int:
+        """Id of the newest event, 0 before the first."""
+
+    def wait(self, after: int, timeout: float) -> bool:
+        """Block until an event newer than `after` may exist (True) or the timeout is over (False).
+
+        For asyncio: `await asyncio.to_thread(store.wait, after, timeout)`.
+        """
+
+    def wake(self) -> None:
+        """Let every waiter return (shutdown)."""
+
+    # -- figures -------------------------------------------------------------------------------------
+    def stats(self) -> dict[str, Any]:
+        """The cloud's share of the demo's table.
+
+        {"segments", "pending", "findings": {label: n}, "alerts", "technical", "rejected",
+         "latency_s": {"n", "p50", "p95"}, "pipeline_s": {"n", "p50", "p95"}} over V findings and alerts.
+        """
+
+    def close(self) -> None: ...
+
+
+def open_store(url: str) -> Store:
+    """The store behind a URL: `sqlite:///path/of/file.db`."""
+    scheme, _, path = url.partition(":///")
+    if scheme != "sqlite" or not path:
+        raise UsageError(
+            f"store {url!r} is not supported: use sqlite:///PATH, for example sqlite:///cloud.db"
+        )
+    from cloud.sqlite_store import SqliteStore
+
+    return SqliteStore(path)
+
+
+def finding_sets(outcome: Outcome) -> Sequence[tuple[Finding, bool]]:
+    """(finding, open) of everything an outcome knows."""
+    return [(f, False) for f in outcome.findings] + [(f, True) for f in outcome.open]

@@ -1,0 +1,1 @@
+"""Device bytes <-> dataclasses: pure, no I/O. One module per device protocol."""

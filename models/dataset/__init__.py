@@ -1,0 +1,1 @@
+"""Readers of the annotated recordings the networks are trained and judged on."""

@@ -1,0 +1,192 @@
+"""`monitor()` over the virtual patch, through bleak: the same segments as a replay, gaps said, nothing heavy."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cloud.broker import free_port
+from edge.agent import _noticing_silence, heartbeat, monitor
+from edge.intake import Intake
+from edge.outbox import Outbox
+from edge.segments import SegmenterState
+from firmware_bridge.session import PatchSession
+from firmware_bridge.sim.bleak_backend import bumble_backend, close_radio
+from firmware_bridge.sim.link import Shape
+from firmware_bridge.sim.simulate import simulation
+from models.ecg import Segment, Window
+from models.recordings import Recording, RecordingSource, make_recording
+from models.verdicts import Quality, Screening
+from models.wire import decode_segment
+
+ROOT = Path(__file__).resolve().parents[2]
+FS = 250.0
+
+
+def flags_all(window: Window) -> Screening:
+    return Screening(
+        first=window.first,
+        last=window.last,
+        scores={},
+        quality=Quality(readable=True),
+        flagged=not window.missing.all(),
+        model="by hand",
+    )
+
+
+def ramp(seconds: float) -> Recording:
+    """Every lost or doubled sample of it shows."""
+    up = np.arange(round(seconds * FS), dtype=np.int32) - 15_000
+    return make_recording("ramp", FS, ["II"], up[None], [5.0])
+
+
+def replayed(recording: Recording) -> list[Segment]:
+    intake = Intake(flags_all)
+    out = [o for item in RecordingSource(recording).blocks() for o in intake.push(item)]
+    return [o for o in out if isinstance(o, Segment)]
+
+
+def stored(box: Outbox) -> list[Segment]:
+    return [decode_segment(pending.payload)[0] for pending in box.oldest(1000)]
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Outbox]:
+    outbox = Outbox(tmp_path / "outbox.db", "home")
+    yield outbox
+    outbox.close()
+
+
+async def take_in(
+    recording: Recording, box: Outbox, *, speed: float, ring_s: float = 900.0, shape: Shape | None = None
+) -> Intake:
+    """`monitor()` from the patch's first sample until its recording has ended."""
+    intake = Intake(flags_all, box.restore)
+    async with simulation(recording, speed=speed, ring_s=ring_s, shape=shape) as running:
+        async with PatchSession(backend=bumble_backend(running.port)) as patch:
+            task = asyncio.ensure_future(monitor(patch, intake, box, lambda: None))
+            async with asyncio.timeout(90):
+                while not intake.ended:
+                    await asyncio.sleep(0.05)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await close_radio(running.port)
+    return intake
+
+
+async def test_the_live_segments_are_those_of_the_replay(box: Outbox) -> None:
+    recording = ramp(120)
+    intake = await take_in(recording, box, speed=20)
+    live, again = stored(box), replayed(recording)
+    assert [(s.id, s.sha256, s.final) for s in live] == [(s.id, s.sha256, s.final) for s in again]
+    assert intake.state.missing == 0
+    beat = heartbeat(intake, box)
+    assert (beat["newest"], beat["ended"], beat["segments"]) == (recording.counts.shape[1] - 1, True, len(live))
+    clock = live[-1].clock
+    assert clock.fs == pytest.approx(20 * FS, rel=0.01)
+    utc = clock.utc(live[-1].last)
+    assert utc is not None
+    assert abs(time.time() - utc) < 5
+
+
+async def test_a_cut_within_the_ring_loses_nothing(box: Outbox) -> None:
+    recording = ramp(120)
+    shape = Shape(out_of_range=[(2.0, 5.0)], supervision_s=0.5)
+    intake = await take_in(recording, box, speed=10, shape=shape)
+    assert intake.state.missing == 0
+    assert [(s.id, s.sha256) for s in stored(box)] == [(s.id, s.sha256) for s in replayed(recording)]
+
+
+async def test_a_cut_longer_than_the_ring_is_exactly_one_gap_in_the_segments(box: Outbox) -> None:
+    recording = ramp(60)
+    shape = Shape(out_of_range=[(3.0, 8.0)], supervision_s=0.5)
+    intake = await take_in(recording, box, speed=4, ring_s=5, shape=shape)
+    parts = stored(box)
+    gaps = [gap for part in parts for gap in part.gaps]  # a gap is cut where a part ends
+    assert all(first + count == then for (first, count), (then, _) in pairwise(gaps)), gaps
+    assert 10 * FS < sum(count for _, count in gaps) == intake.state.missing < 30 * FS
+    for part in parts:  # everything outside the gap is the ramp, sample by sample
+        here = ~part.missing
+        assert np.array_equal(part.counts[0][here], (np.arange(part.first, part.last + 1) - 15_000)[here])
+        assert not part.counts[0][~here].any()
+
+
+async def test_30_s_of_silence_are_noticed_and_the_source_is_not_disturbed() -> None:
+    async def slow() -> object:
+        yield 1
+        await asyncio.sleep(0.25)
+        yield 2
+
+    got = [item async for item in _noticing_silence(slow(), 0.1)]  # type: ignore[arg-type]
+    assert got == [1, None, None, 2]
+
+
+async def test_a_killed_monitor_goes_on_from_the_saved_state(tmp_path: Path) -> None:
+    """kill -9 in the middle of the stream, twice; then to the end: the segments of the replay, once each."""
+    port, state = free_port(), tmp_path / "outbox.db"
+    recording = ramp(100)
+    async with simulation(recording, hci_port=port, speed=10):
+        for _ in range(2):
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", CHILD, str(port), str(state), "x", cwd=ROOT, stdout=subprocess.PIPE
+            )
+            await asyncio.sleep(3.5)
+            child.kill()
+            await child.wait()
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", CHILD, str(port), str(state), "x", cwd=ROOT, stdout=subprocess.PIPE
+        )
+        out, _ = await asyncio.wait_for(child.communicate(), 60)
+    assert child.returncode == 0
+    assert json.loads(out)["heavy"] == []
+    box = Outbox(state, "home")
+    assert [(s.id, s.sha256) for s in stored(box)] == [(s.id, s.sha256) for s in replayed(recording)]
+    state_after = box.restore(recording.patch_id, recording.boot_id)
+    assert isinstance(state_after, SegmenterState)
+    assert state_after.missing == 0
+    box.close()
+
+
+CHILD = """
+import asyncio, json, sys
+from pathlib import Path
+from edge.agent import monitor
+from edge.config import PatchConfig
+from edge.intake import Intake
+from edge.outbox import Outbox
+from edge.screening import WindowScreener
+from edge.sources import open_patch
+from models.screener.runtime import Screener
+from dataclasses import replace
+
+screen = WindowScreener(Screener())
+box = Outbox(Path(sys.argv[2]), "home")
+intake = Intake(lambda window: replace(screen(window), flagged=True), box.restore)
+
+def resume_at(patch_id, boot_id):
+    state = box.restore(patch_id, boot_id)
+    return state.resume_at if state else None
+
+async def run():
+    async with open_patch(PatchConfig(radio=f"tcp-client:127.0.0.1:{sys.argv[1]}"), resume_at) as patch:
+        task = asyncio.ensure_future(monitor(patch, intake, box, lambda: None))
+        while not intake.ended and not task.done():
+            await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+asyncio.run(run())
+heavy = {"torch", "transformers", "pandas", "sklearn", "matplotlib", "wfdb"} & set(sys.modules)
+print(json.dumps({"heavy": sorted(heavy)}))
+"""
