@@ -6,10 +6,10 @@ Knows the edge and the patch only by their commands, and the cloud by its HTTP i
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -209,5 +209,8 @@ def _anyecg(*arguments: str) -> list[str]:
 
 
 def _get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  our own loopback address
-        return json.load(answer)
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  our own loopback address
+            return json.load(answer)
+    except (http.client.HTTPException, ValueError) as error:  # killed in the middle of its answer
+        raise OSError(f"{url}: {error!r}") from error

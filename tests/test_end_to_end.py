@@ -1,0 +1,175 @@
+"""The whole loop as people run it: every segment once, whatever is killed, and no process left behind."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PID = re.compile(r"^(\w+): process (\d+)$")
+
+
+class Demo:
+    """`anyecg demo --headless` as a process of its own; `pids` follows its words on stderr."""
+
+    def __init__(self, state: Path, *options: str) -> None:
+        self.state = state
+        self.pids: dict[str, int] = {}
+        self.every_pid: set[int] = set()
+        self.said: list[str] = []
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "anyecg", "demo", "--headless", "--state", str(state), *options],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stderr is not None
+        self._listener = threading.Thread(target=self._listen, args=(self.process.stderr,))
+        self._listener.start()
+
+    def _listen(self, lines: IO[str]) -> None:
+        for line in lines:
+            self.said.append(line.strip())
+            if match := PID.match(line.strip()):
+                self.pids[match[1]] = int(match[2])
+                self.every_pid.add(int(match[2]))
+
+    def wait_for(self, word: str, seconds: float = 60.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not any(word in line for line in self.said):
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.05)
+
+    def figures(self, seconds: float) -> dict[str, Any]:
+        """What it prints at its end, the only thing on stdout."""
+        out, _ = self.process.communicate(timeout=seconds)
+        self._listener.join()
+        assert self.process.returncode == 0, self.said
+        (line,) = out.splitlines()
+        figures: dict[str, Any] = json.loads(line)
+        return figures
+
+    def left_behind(self) -> list[int]:
+        """Processes it started that still run."""
+        return [
+            process.pid
+            for process in psutil.process_iter(["cmdline", "status"])
+            if process.pid in self.every_pid
+            and process.info["status"] != psutil.STATUS_ZOMBIE
+            and "anyecg" in " ".join(process.info["cmdline"] or [])
+        ]
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._listener.join()
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Any]:
+    running: list[Demo] = []
+
+    def begin(*options: str) -> Demo:
+        running.append(Demo(tmp_path / "state", *options))
+        return running[-1]
+
+    yield begin
+    for demo in running:
+        demo.close()
+
+
+def replayed() -> list[dict[str, Any]]:
+    command = [sys.executable, "-m", "anyecg", "replay", "excerpt", "--jsonl"]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def check_against_replay(state: Path, figures: dict[str, Any]) -> None:
+    lines = replayed()
+    segments = {line["id"]: line["sha256"] for line in lines if line["type"] == "segment"}
+    alerts = {line["id"] for line in lines if line["type"] == "alert"}
+    with sqlite3.connect(state / "cloud.db") as db:
+        assert dict(db.execute("select id, sha256 from segments")) == segments
+        assert {row[0] for row in db.execute("select id from alerts")} == alerts
+        raised = [json.loads(row[0]) for row in db.execute("select data from events where kind = 'alert'")]
+        found = db.execute("select label, first from findings order by 1, 2").fetchall()
+        assert db.execute("select count(*) from rejects").fetchone() == (0,)
+    db.close()
+    assert [told["change"] for told in raised].count("raised") == len(alerts)
+    assert figures["segments"] == {"sent": len(segments), "acknowledged": len(segments), "lost": 0}
+    assert figures["missing_s"] == 0
+    again = sorted(
+        (line["label"], round(line["start_s"] * 360)) for line in lines if line["type"] == "finding"
+    )
+    assert [tuple(row) for row in found] == again
+
+
+def test_a_recording_becomes_an_alert_and_every_segment_arrives(start: Any, tmp_path: Path) -> None:
+    demo = start("--speed", "12")
+    figures = demo.figures(110)
+    check_against_replay(tmp_path / "state", figures)
+    assert figures["segments"]["acknowledged"] >= 15
+    assert figures["findings"]["V"] > 50
+    assert figures["alerts"] == 1
+    assert figures["latency_s"]["n"] == figures["pipeline_s"]["n"] > 50
+    assert figures["uplink_bytes"] < figures["raw_bytes"]
+    assert demo.left_behind() == []
+
+
+def test_a_demo_that_is_itself_killed_leaves_nothing_behind(start: Any) -> None:
+    demo = start("--speed", "4")
+    demo.wait_for("edge: process")
+    demo.process.send_signal(signal.SIGKILL)
+    demo.process.wait()
+    deadline = time.monotonic() + 5
+    while demo.left_behind():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_ctrl_c_ends_a_demo_without_a_traceback(start: Any) -> None:
+    demo = start("--speed", "4")
+    demo.wait_for("edge: process")
+    demo.process.send_signal(signal.SIGINT)
+    assert demo.process.wait(15) != 0
+    demo._listener.join()
+    assert not any("Traceback" in line for line in demo.said)
+    assert demo.left_behind() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["broker", "cloud", "edge"])
+def test_kill_9_three_times_while_parts_are_in_flight_loses_and_doubles_nothing(
+    start: Any, tmp_path: Path, victim: str
+) -> None:
+    rng = random.Random(victim)
+    demo = start("--speed", "4")
+    demo.wait_for("1 segments")
+    for _ in range(3):
+        time.sleep(rng.uniform(2, 18))
+        before = demo.pids[victim]
+        psutil.Process(before).kill()
+        deadline = time.monotonic() + 10
+        while demo.pids[victim] == before:
+            assert time.monotonic() < deadline, demo.said
+            time.sleep(0.02)
+    figures = demo.figures(240)
+    check_against_replay(tmp_path / "state", figures)
+    assert demo.left_behind() == []
