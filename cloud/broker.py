@@ -7,15 +7,21 @@ listens on this machine only; a ward runs mosquitto with client certificates.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
+import random
 import signal
 import socket
 import tempfile
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from models.errors import DeliveryError
+
+if TYPE_CHECKING:
+    from iotcore import IotCoreBroker
 
 LARGEST_PAYLOAD = 4 * 1024 * 1024
 """Bytes in one message; the broker's own default of 20,480 is less than one part of a segment."""
@@ -43,10 +49,16 @@ max_inflight_count = 100
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Port nobody listens on at the moment; for servers that cannot choose one and tell us."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    """Port nobody listens on at the moment; for servers that cannot choose one and tell us.
+
+    Below the range that systems take the ports of outgoing connections from: there, a client that keeps
+    knocking while its server is being restarted may be given the very port, and connect to itself.
+    """
+    for port in random.sample(range(20_000, 32_000), 200):
+        with contextlib.suppress(DeliveryError):
+            check_port(port, host, "server")
+            return port
+    raise DeliveryError(f"No free port between 20000 and 32000 on {host}; end some of the programs there.")
 
 
 def check_port(port: int, host: str, what: str) -> None:
@@ -102,7 +114,7 @@ def run_broker(port: int, host: str = "127.0.0.1") -> None:
         raise DeliveryError(f"The broker on {host}:{port} stopped: {failures[0]}.")
 
 
-def _configured(port: int, host: str):  # type: ignore[no-untyped-def]
+def _configured(port: int, host: str) -> IotCoreBroker:
     from iotcore import IotCoreBroker
 
     # Its tracing spans arrive as ERROR records for every packet.

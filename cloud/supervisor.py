@@ -135,9 +135,8 @@ class Supervisor:
         deadline = time.monotonic() + READY_S
         while spec.ready is not None and not await spec.ready():
             if time.monotonic() > deadline:
-                raise SupervisorError(
-                    f"The {spec.name} process was not ready {READY_S:.0f} s after its start; {self._words(spec.name)}"
-                )
+                sentence = f"The {spec.name} process was not ready {READY_S:.0f} s after its start"
+                raise SupervisorError(f"{sentence}; {self._words(spec.name)}")
             await asyncio.sleep(0.1)
 
     async def _keep(self, spec: ProcessSpec) -> None:

@@ -34,6 +34,7 @@ from models.signals.windows import HOP_S, WINDOW_S, grid
 from models.verdicts import Screening
 
 LEAD_IN_S = 30.0  # signal before the window that opens an episode
+LEAD_IN_WINDOWS = 8  # that end in it or in that window
 PART_HOPS = 3  # 15 s
 QUIET_WINDOWS = 6  # 30 s without a flagged window close an episode
 EPISODE_S = 300.0
@@ -70,6 +71,7 @@ class SegmenterState:
     processed: int = -1  # last sample of the last window
     episode: Episode | None = None
     episode_last: int = -1  # last sample of the last closed episode
+    recent: tuple[Screening, ...] = ()  # of the windows that may end in the next episode's lead-in
     windows: int = 0
     flagged: int = 0
     unreadable: int = 0  # samples that only unreadable, unflagged windows saw first
@@ -219,6 +221,7 @@ class Segmenter:
             flagged=state.flagged + screening.flagged,
             unreadable=state.unreadable + (int(np.sum(~fresh)) if unread else 0),
             missing=state.missing + int(np.sum(fresh)),
+            recent=(*state.recent, screening)[-LEAD_IN_WINDOWS:],
         )
 
     def _listen(self, screening: Screening, *, marked: bool) -> Episode | None:
@@ -239,7 +242,7 @@ class Segmenter:
             part_first=first,
             hops=PART_HOPS,  # part 0 leaves at once
             opened_by=opened_by,
-            screenings=(screening,),
+            screenings=tuple(heard for heard in self.state.recent if heard.last >= first),
         )
 
     def _cut(self, episode: Episode, last: int, *, final: bool) -> tuple[Segment, Episode]:

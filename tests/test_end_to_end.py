@@ -19,19 +19,21 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+BROWSER = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 PID = re.compile(r"^(\w+): process (\d+)$")
 
 
 class Demo:
     """`anyecg demo --headless` as a process of its own; `pids` follows its words on stderr."""
 
-    def __init__(self, state: Path, *options: str) -> None:
+    def __init__(self, state: Path, *options: str, headless: bool = True) -> None:
         self.state = state
         self.pids: dict[str, int] = {}
         self.every_pid: set[int] = set()
         self.said: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "anyecg", "demo", "--headless", "--state", str(state), *options],
+            [sys.executable, "-m", "anyecg", "demo", "--state", str(state), *options]
+            + ["--headless"] * headless,
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -86,8 +88,8 @@ class Demo:
 def start(tmp_path: Path) -> Iterator[Any]:
     running: list[Demo] = []
 
-    def begin(*options: str) -> Demo:
-        running.append(Demo(tmp_path / "state", *options))
+    def begin(*options: str, headless: bool = True) -> Demo:
+        running.append(Demo(tmp_path / "state", *options, headless=headless))
         return running[-1]
 
     yield begin
@@ -152,6 +154,36 @@ def test_ctrl_c_ends_a_demo_without_a_traceback(start: Any) -> None:
     demo._listener.join()
     assert not any("Traceback" in line for line in demo.said)
     assert demo.left_behind() == []
+
+
+def test_the_page_marks_the_ectopic_beats_of_record_208(
+    start: Any, tmp_path: Path, chromium: str, ecg_data: Path
+) -> None:
+    """A training record: this checks the wiring from sample to pixel, not accuracy."""
+    import wfdb
+    from playwright.sync_api import sync_playwright
+
+    demo = start("--speed", "12", headless=False)
+    demo.wait_for("The page stays up", 110)
+    (url,) = {word for line in demo.said for word in line.split() if word.startswith("http://")}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER)
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.goto(url)
+        page.wait_for_selector("ecg-strip[data-ready]")
+        assert "ventricular" in page.locator("[data-alert]").first.inner_text()
+        spans = json.loads(page.locator("ecg-strip").get_attribute("data-spans") or "[]")
+        page.screenshot(path=tmp_path / "page.png", full_page=True)
+        browser.close()
+    ectopic = [(span["first"], span["last"]) for span in spans if span["label"] in {"V", "F"}]
+    first, last = 422_820, 530_819  # of record 208: 1174.5 s to 1474.5 s
+    marks = wfdb.rdann(str(ecg_data / "mitdb" / "208"), "atr", sampfrom=first, sampto=last)
+    peaks = [s - first for s, symbol in zip(marks.sample, marks.symbol, strict=True) if symbol in "VEF"]
+    assert len(peaks) > 140
+    marked = sum(any(a <= peak <= b for a, b in ectopic) for peak in peaks) / len(peaks)
+    right = sum(any(a <= peak <= b for peak in peaks) for a, b in ectopic) / len(ectopic)
+    assert marked >= 0.9
+    assert right >= 0.8
 
 
 @pytest.mark.slow

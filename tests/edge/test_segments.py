@@ -75,6 +75,13 @@ def test_part_0_begins_30_s_before_the_flagged_window_and_leaves_with_its_end() 
     assert first.episode_id == first.id
 
 
+def test_a_part_carries_the_verdict_on_every_window_that_ends_in_it() -> None:
+    for part in parts(play(recording(200, [103]))):
+        ends = [(screening.last + 1) / FS for screening in part.screenings]
+        first = part.first / FS
+        assert ends == [end for end in np.arange(10, 205, 5) if first < end <= (part.last + 1) / FS]
+
+
 def test_later_parts_are_15_s_and_30_s_of_quiet_close_the_episode() -> None:
     # the windows from 95 s and 100 s hold 103 s; quiet ones end at 115 .. 140 s
     assert spans(play(recording(200, [103]))) == [(65, 105), (105, 120), (120, 135), (135, 140)]
