@@ -183,7 +183,7 @@ def _analyzed(recording: Recording, first: int, last: int) -> tuple[list[Any], l
 @app.command()
 def demo(
     record: Annotated[str, typer.Option(metavar="RECORD", help="WFDB, .edf, or 'excerpt'.")] = "excerpt",
-    speed: Annotated[float, typer.Option(min=0.1, max=50, help="Times real time.")] = 4.0,
+    speed: Annotated[float, typer.Option(min=0.1, max=20, help="Times real time.")] = 4.0,
     headless: Annotated[
         bool, typer.Option("--headless", help="One JSON object on stdout, then end.")
     ] = False,

@@ -138,7 +138,7 @@ async def _until_done(loop: Loop, say: Say) -> tuple[Json, Json]:
 
 def _progress(beat: Json, stats: Json) -> str:
     """One line of how far things are."""
-    at = f"{beat['newest'] / beat['fs']:.0f} s of the recording" if beat else "the patch is not heard yet"
+    at = f"{beat['newest'] / beat['fs']:.0f} s of the recording" if beat else "no heartbeat yet"
     found = sum(stats.get("findings", {}).values())
     return f"{at}, {stats.get('segments', 0)} segments, {found} findings, {stats.get('alerts', 0)} alerts"
 

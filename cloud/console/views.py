@@ -53,7 +53,17 @@ def _alert(stored: StoredAlert, episode: Episode | None) -> Row:
         "at_s": alert.at / episode.fs if episode else None,
         "recorded": moment(episode.utc(alert.at) if episode else None),
         "arrived": moment(stored.timing.shown_at),
-        "added": max(0, len(alert.history) - 1),
+        "history": [_entry(entry, episode) for entry in alert.history],
+    }
+
+
+def _entry(entry: Mapping[str, Any], episode: Episode | None) -> Row:
+    """One cause that was raised or added, with the time it was recorded."""
+    return {
+        "priority": entry["priority"],
+        "rule": entry["rule"],
+        "at_s": entry["at"] / episode.fs if episode else None,
+        "recorded": moment(entry["utc"]),
     }
 
 
