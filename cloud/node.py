@@ -95,10 +95,12 @@ def check_patches(store: Store, config: CloudConfig, now: float) -> None:
 def _technical(patch: Patch, config: CloudConfig, now: float) -> list[tuple[str, bool, str]]:
     ended = bool(patch.heartbeat.get("ended"))
     silent = not ended and now - patch.heard_at > config.silent_s
+    lost = not ended and not silent and (patch.newest_age_s(now) or 0.0) > config.silent_s
     dark = patch.unreadable_run_s > config.unreadable_s
     refused = int(patch.heartbeat.get("refused", 0))
     return [
         ("silent", silent, f"No heartbeat for more than {config.silent_s:.0f} s: nothing is analysed."),
+        ("no signal", lost, f"No new sample for more than {config.silent_s:.0f} s: out of range or off?"),
         ("unreadable", dark, f"Not analysable for more than {config.unreadable_s:.0f} s."),
         ("refused", refused > 0, f"{refused} segments were refused and wait at the edge."),
     ]

@@ -83,7 +83,10 @@ class StoredAlert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TechnicalAlert:
-    """Not about the heart: kind is "silent" | "unreadable" | "conflict"; cleared_at None while it holds."""
+    """Not about the heart: cleared_at is None while it holds.
+
+    `kind` is "silent" | "no signal" | "unreadable" | "refused" | "conflict".
+    """
 
     id: str
     patch_id: str
