@@ -2,16 +2,15 @@
 
     python -m benchmarks.edge [RECORD]
 
-Time per 10 s window and per 30 min through the whole edge (intake, quality, network, episodes, envelope, outbox on
-disk), cold start, resident memory, uplink bytes an hour against raw. The two are timed in turn, median of several
-runs; machines differ and are noisy, so read the ratios.
+Time per 10 s window and per 30 min through the whole edge (intake, quality, network, episodes, envelope,
+outbox on disk), cold start, resident memory, uplink bytes an hour against raw. The two are timed in turn,
+median of several runs; machines differ and are noisy, so read the ratios.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -87,7 +86,7 @@ def cold_start_s(statement: str) -> float:
 def resident_mb() -> float:
     """Peak resident memory of a process that takes 30 min through the edge and nothing else."""
     code = (
-        "from benchmarks.edge import *;"
+        "import resource, sys; from benchmarks.edge import half_hour, open_recording, through_the_edge;"
         "through_the_edge(half_hour(open_recording(sys.argv[1])));"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )

@@ -1,4 +1,4 @@
-"""`monitor()` over the virtual patch, through bleak: the same segments as a replay, gaps said, nothing heavy."""
+"""`monitor()` over the virtual patch, through bleak: the segments of a replay, gaps said, nothing heavy."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ async def test_the_live_segments_are_those_of_the_replay(box: Outbox) -> None:
     assert [(s.id, s.sha256, s.final) for s in live] == [(s.id, s.sha256, s.final) for s in again]
     assert intake.state.missing == 0
     beat = heartbeat(intake, box)
-    assert (beat["newest"], beat["ended"], beat["segments"]) == (recording.counts.shape[1] - 1, True, len(live))
+    assert (beat["newest"], beat["ended"]) == (recording.counts.shape[1] - 1, True)
+    assert beat["segments"] == len(live)
     clock = live[-1].clock
     assert clock.fs == pytest.approx(20 * FS, rel=0.01)
     utc = clock.utc(live[-1].last)
