@@ -95,14 +95,17 @@ class Inbox:
                 self._take_heartbeat(site, dev, unpack(payload), now)
             elif dev != "cloud":
                 self._store.state(dev, site, unpack(payload).get("state") == "online", now=now)
-        except PayloadError as error:
+        except DeliveryError:
+            raise
+        except Exception as error:  # one message must never end paho's thread, and with it all hearing
+            refusal = error if isinstance(error, PayloadError) else PayloadError("internal", repr(error))
             segment = _readable_id(payload) if kind == "seg" else None
-            logger.warning("refused a message on %s: %s", where, error)
+            logger.warning("refused a message on %s: %s", where, refusal, exc_info=refusal is not error)
             self._store.reject(
-                payload, topic=where, reason=error.reason, segment_id=segment, patch_id=dev, now=now
+                payload, topic=where, reason=refusal.reason, segment_id=segment, patch_id=dev, now=now
             )
             if segment:
-                self._answer(site, dev, segment, f"rejected:{error.reason}", None)
+                self._answer(site, dev, segment, f"rejected:{refusal.reason}", None)
 
     def _take_segment(self, where: str, site: str, dev: str, payload: bytes, now: float) -> None:
         segment, envelope = decode_segment(payload)
