@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.dataset.annotated import Annotated, cpsc2021, cudb_vf, mitdb, nstdb, svdb, vfdb
+from models.dataset.annotated import Annotated, cinc2017, cpsc2021, cudb_vf, mitdb, nstdb, svdb, vfdb
 from models.ecg import Microvolts
 from models.errors import RecordingError
 from models.evaluation.beats import match_beats
@@ -61,12 +61,27 @@ class HeldOut:
     stretches: StretchScores
 
 
-def held_out(data: Path, training: Path) -> Iterator[HeldOut]:
-    """Scores of every record with its own fold's network; RecordingError if `training` is not finished."""
+def fold_networks(training: Path) -> tuple[dict[str, int], dict[int, Screener]]:
+    """(fold of each record, network of each fold); RecordingError if `training` is not finished."""
     if not (training / "folds.json").is_file():
         raise RecordingError(f"{training} holds no folds.json; run `anyecg train screener --out {training}`.")
     fold_of: dict[str, int] = json.loads((training / "folds.json").read_text())
-    networks = {k: Screener(training / f"fold{k}.onnx") for k in sorted(set(fold_of.values()))}
+    return fold_of, {k: Screener(training / f"fold{k}.onnx") for k in sorted(set(fold_of.values()))}
+
+
+def held_out_strips(data: Path, training: Path) -> Iterator[tuple[str, Floats]]:
+    """(class, AFIB logits (token,)) of each CinC 2017 strip that is N, A or O; no network learned an O."""
+    fold_of, networks = fold_networks(training)
+    for kind, strip in cinc2017(data):
+        if (kind in {"N", "A"} and strip.record in fold_of) or kind == "O":
+            network = networks[fold_of.get(strip.record, 0)]
+            tokens = network.run(strip.microvolts, strip.fs).tokens
+            yield kind, logit(tokens[:, network.labels.index("AFIB")])
+
+
+def held_out(data: Path, training: Path) -> Iterator[HeldOut]:
+    """Scores of every record with its own fold's network; RecordingError if `training` is not finished."""
+    fold_of, networks = fold_networks(training)
     fs, noise = nstdb(data, "em", "test")
     for record in (*mitdb(data), *svdb(data), *cpsc2021(data), *cudb_vf(data), *vfdb(data)):
         fold = fold_of[record.record]
