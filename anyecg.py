@@ -309,7 +309,7 @@ def train_screener(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Checkpoints, weights and figures.")],
     folds: Annotated[int, typer.Option(min=2, max=10)] = 3,
     seed: int = 0,
-    epochs: Annotated[int, typer.Option(min=1)] = 8,
+    epochs: Annotated[int, typer.Option(min=1)] = 10,
 ) -> None:
     """Train, cross-validate and export the screener; resumes where it was interrupted."""
     from models.screener.train import train
@@ -318,11 +318,15 @@ def train_screener(
 
 
 @evaluate_app.command("screener")
-def evaluate_screener() -> None:
-    """Figures of the shipped screener beside its baselines, as JSON."""
+def evaluate_screener(
+    training: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Of `train screener`; absent: the shipped figures.")
+    ] = None,
+) -> None:
+    """Held-out figures of a training beside its baselines, as JSON; recomputed from the records in $ANYECG_DATA."""
     from models.evaluation.screener import evaluate
 
-    print(json.dumps(evaluate(_data())))
+    print(json.dumps(evaluate(_data(), training) if training else evaluate()))
 
 
 # -- the rim ------------------------------------------------------------------------------------------------

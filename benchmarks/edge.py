@@ -84,11 +84,11 @@ def cold_start_s(statement: str) -> float:
 
 
 def resident_mb() -> float:
-    """Peak resident memory of a process that takes 30 min through the edge and nothing else."""
+    """Peak resident memory (Linux's VmHWM) of a process that only takes 30 min through the edge."""
     code = (
-        "import resource, sys; from benchmarks.edge import half_hour, open_recording, through_the_edge;"
+        "import sys; from benchmarks.edge import half_hour, open_recording, through_the_edge;"
         "through_the_edge(half_hour(open_recording(sys.argv[1])));"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
     )
     done = subprocess.run([sys.executable, "-c", code, record()], check=True, capture_output=True, text=True)
     return int(done.stdout) / 1024

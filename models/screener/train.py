@@ -37,7 +37,7 @@ STEPS_PER_EPOCH = 96
 CHECKPOINT_EVERY = 50
 
 
-def train(out: Path, data: Path, *, folds: int = 3, seed: int = 0, epochs: int = 8) -> dict[str, Any]:
+def train(out: Path, data: Path, *, folds: int = 3, seed: int = 0, epochs: int = 10) -> dict[str, Any]:
     """Trains everything and returns the figures; raises UsageError if DIR holds another training."""
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
