@@ -323,7 +323,7 @@ def evaluate_screener(
         Path | None, typer.Option(metavar="DIR", help="Of `train screener`; absent: the shipped figures.")
     ] = None,
 ) -> None:
-    """Held-out figures of a training beside its baselines, as JSON; recomputed from the records in $ANYECG_DATA."""
+    """Held-out figures beside their baselines, as JSON; of a training: recomputed from $ANYECG_DATA."""
     from models.evaluation.screener import evaluate
 
     print(json.dumps(evaluate(_data(), training) if training else evaluate()))
