@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from fastapi import FastAPI, HTTPException, Request
+from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -21,6 +22,7 @@ from cloud.console.views import EpisodeView
 from cloud.store import Store, StoredFinding
 
 HERE = Path(__file__).parent
+LOOPBACK = ["127.0.0.1", "localhost", "::1"]
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -39,6 +41,8 @@ def create_app(store: Store, site: str = "home") -> FastAPI:
             yield
 
     app = FastAPI(title="anyECG", docs_url=None, redoc_url=None, lifespan=lifespan)
+    # Another site's name that resolves to this machine must not reach the page.
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
 
     @app.middleware("http")

@@ -50,6 +50,7 @@ def _alert(stored: StoredAlert, episode: Episode | None) -> Row:
         "rule": alert.rule,
         "state": alert.state,
         "patch_id": alert.patch_id,
+        "at": alert.at,
         "at_s": alert.at / episode.fs if episode else None,
         "recorded": moment(episode.utc(alert.at) if episode else None),
         "arrived": moment(stored.timing.shown_at),

@@ -59,6 +59,7 @@ async function choose(button) {
   chosen = { alert: button.dataset.alert, episode: button.dataset.episode };
   mark();
   episode.innerHTML = await fragment(`/fragments/episodes/${chosen.episode}`);
+  episode.querySelector("ecg-strip").dataset.at = button.dataset.at;
 }
 
 function chooseFirst() {

@@ -33,20 +33,27 @@ class EcgStrip extends HTMLElement {
   // Fetch the episode again: a part came, or findings changed.
   async renew() {
     const path = `/api/episodes/${this.dataset.episode}`;
-    const [meta, samples] = await Promise.all([
-      fetch(path).then((answer) => answer.json()),
-      fetch(`${path}/samples`).then((answer) => answer.arrayBuffer()),
-    ]);
-    const following = this.#atEnd();
+    const answers = await Promise.all([fetch(path), fetch(`${path}/samples`)]).catch(() => []);
+    if (!answers.length || !answers.every((answer) => answer.ok)) return; // the not-live bar says it
+    const [meta, samples] = await Promise.all([answers[0].json(), answers[1].arrayBuffer()]);
+    const following = this.#meta && this.#atEnd();
     const count = meta.last + 1 - meta.first;
     // Two requests can straddle a new part; the next event brings both.
     if (samples.byteLength !== 4 * count * meta.leads.length) return;
+    const drawn = this.#meta !== null;
     this.#meta = meta;
     this.#samples = meta.leads.map((_, i) => new Int32Array(samples, 4 * i * count, count));
     this.#layout();
     this.#describe();
-    if (following && !meta.final) this.scroll.scrollLeft = this.space.offsetWidth;
+    if (!drawn) this.#showAlert();
+    else if (following && !meta.final) this.scroll.scrollLeft = this.space.offsetWidth;
     this.#drawSoon();
+  }
+
+  // First seen at what the alert is about: `data-at` is its sample.
+  #showAlert() {
+    const at = Number(this.dataset.at ?? this.#meta.first);
+    this.scroll.scrollLeft = this.#x(at) - this.scroll.clientWidth / 2;
   }
 
   // Next (or previous) marked span, wrapping round.
