@@ -6,12 +6,13 @@ here is a function of the episode and of the alert before it, so redelivery and 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from cloud.analyst import EpisodeAnalyst
 from cloud.config import RuleConfig
-from cloud.rules import Spell
+from cloud.rules import Spell, fast_from
 from models.ecg import Segment, make_id
 from models.verdicts import Alert, Priority
 
@@ -29,22 +30,29 @@ class Cause:
     rule: str
 
 
-def causes(analyst: EpisodeAnalyst, rules: RuleConfig, fs: float) -> list[Cause]:
-    """The first time each rule held in the episode, most urgent first."""
+def causes(
+    analyst: EpisodeAnalyst, rules: RuleConfig, fs: float, before: Iterable[Cause] = ()
+) -> list[Cause]:
+    """The first time each rule held in the episode, most urgent first.
+
+    `before` are the causes after the part before: what once held stays, however a spell goes on, so that it
+    does not matter whether parts came one by one or all at once.
+    """
     found = [cause for spell in analyst.spells for cause in _of_spell(spell, rules, fs)]
     found += _frequent(analyst, rules, fs)
-    first: dict[tuple[Priority, str], Cause] = {}
+    first = {(cause.priority, cause.label): cause for cause in before}
     for cause in sorted(found, key=lambda c: c.at):
         first.setdefault((cause.priority, cause.label), cause)
-    return sorted(first.values(), key=lambda c: (-c.priority, c.at))
+    return sorted(first.values(), key=lambda c: (-c.priority, c.at, c.label))
 
 
 def judge(
-    before: Alert | None, analyst: EpisodeAnalyst, rules: RuleConfig, segment: Segment
+    before: Alert | None, holding: Sequence[Cause], segment: Segment
 ) -> tuple[Alert | None, str | None]:
-    """The patient's alert after this part, and what changed: raised, raised again, added or None."""
+    """The patient's alert with the `causes` of an episode up to this part, and what changed: raised, raised
+    again, added or None."""
     alert, change = before, None
-    for cause in causes(analyst, rules, segment.fs):
+    for cause in holding:
         entry = _entry(cause, segment)
         if alert is None:
             alert, change = _raised(cause, segment, entry), "raised"
@@ -79,9 +87,9 @@ def _of_spell(spell: Spell, rules: RuleConfig, fs: float) -> list[Cause]:
             at = spell.first + round(rules.vf_s * fs)
             holds(Priority.HIGH, at, f"ventricular fibrillation or flutter for {rules.vf_s:g} s or more")
         case "VT" | "V":
-            if spell.label == "VT" and len(spell.marks) >= rules.vt_beats:
-                at = spell.marks[rules.vt_beats - 1]
-                holds(Priority.HIGH, at, f"ventricular tachycardia of {rules.vt_beats} beats or more")
+            fast = fast_from(spell.marks, rules.vt_beats, fs)
+            if fast is not None:
+                holds(Priority.HIGH, fast, f"ventricular tachycardia of {rules.vt_beats} beats or more")
             if len(spell.marks) >= rules.run_beats:
                 at = spell.marks[rules.run_beats - 1]
                 holds(Priority.MEDIUM, at, f"{rules.run_beats} or more ventricular beats in a row")

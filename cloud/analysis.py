@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cloud.alerts import judge
+from cloud.alerts import Cause, causes, judge
 from cloud.analyst import EpisodeAnalyst
 from cloud.config import RuleConfig
 from cloud.reports import is_due, write_report
@@ -14,15 +14,19 @@ from models.verdicts import Alert, Finding, Report
 
 
 class EpisodeAnalysis:
-    """An episode's analyst and the reports that were due; a function of the parts pushed in sample order."""
+    """An episode's analyst, what there is to alert about, and the reports that were due; a function of the
+    parts pushed in sample order."""
 
     def __init__(self, network: Screener, rules: RuleConfig) -> None:
         self.analyst = EpisodeAnalyst(network, rules)
+        self.causes: list[Cause] = []  # of alerts, most urgent first
         self.parts: list[str] = []  # ids pushed so far
         self.reports: list[Report] = []
+        self._rules = rules
 
     def push(self, segment: Segment) -> list[Finding | Report]:
         out: list[Finding | Report] = [*self.analyst.push(segment)]
+        self.causes = causes(self.analyst, self._rules, segment.fs, self.causes)
         self.parts.append(segment.id)
         if is_due(segment):
             self.reports.append(write_report(self.analyst, tuple(self.parts), segment))
@@ -49,7 +53,7 @@ class Analysis:
             self._episode, self._episode_id = EpisodeAnalysis(self._network, self._rules), segment.episode_id
         out: list[Finding | Report | Alert] = [*self._episode.push(segment)]
         before = self._alerts.get(segment.patch_id)
-        alert, change = judge(before, self._episode.analyst, self._rules, segment)
+        alert, change = judge(before, self._episode.causes, segment)
         if alert is not None:
             self._alerts[segment.patch_id] = alert
             if change in {"raised", "raised again"}:

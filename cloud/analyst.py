@@ -19,12 +19,12 @@ from models.ecg import Mask, Microvolts, Segment, mask_to_spans
 from models.screener.runtime import LEAST_S, Scores, Screener
 from models.signals.measure import Intervals, measure_intervals
 from models.signals.rpeaks import r_peaks
-from models.signals.windows import HOP_S
 from models.verdicts import Finding, Measurements
 
 CONTEXT_S = 30.0
 DECIDE_S = 1.0  # of signal that must follow a beat
 REFRACTORY_S = 0.2
+AFTER_HOLE_S = 0.5
 RR_BEATS = 8  # an early beat is early against so many before it
 AF_IRREGULARITY = 0.06
 AF_TOKENS = {"average": 13, "least": 94, "bridge": 31}  # 4 s, 30 s, 10 s of 0.32 s
@@ -53,9 +53,13 @@ class EpisodeAnalyst:
     def push(self, segment: Segment) -> list[Finding]:
         if self._head is None:
             self._head, self._decided = segment, segment.first - 1
+        else:
+            self.darks += _hole(self._parts[-1][0], segment)
         self._parts.append((segment.last, segment.id))
         first, microvolts, missing = self._with_context(segment)
         self.darks += _darks(segment)
+        if microvolts.shape[1] < LEAST_S * segment.fs:
+            self.darks.append(_dark(segment, segment.first, segment.last, "too short"))
         decided = segment.last if segment.final else segment.last - round(DECIDE_S * segment.fs)
         found = self._decide(segment, first, microvolts, missing, decided)
         self._decided = max(self._decided, decided)
@@ -77,7 +81,7 @@ class EpisodeAnalyst:
         dark = sum(n for _, n in mask_to_spans(self._dark_mask(), 0))
         whole = self._decided + 1 - self._head.first
         return Measurements(
-            beats=len(self.beats),
+            beats=sum(beat.readable for beat in self.beats),
             heart_rate_mean=_bpm(rr.mean()) if len(rr) else None,
             heart_rate_min=_bpm(eights.max()) if len(rr) >= RR_BEATS else None,
             heart_rate_max=_bpm(eights.min()) if len(rr) >= RR_BEATS else None,
@@ -121,7 +125,8 @@ class EpisodeAnalyst:
         raw = self._network.beat_probabilities(scores, peaks / segment.fs)
         chances = [(round(float(p_s), 4), round(float(p_v), 4)) for p_s, p_v in raw]
         labels = [self._label(p_s, p_v) for p_s, p_v in chances]
-        normal = np.array([label == "N" for label in labels], dtype=np.bool_)
+        read = [clear(self.darks, r, r) for r in (peaks + first).tolist()]
+        normal = np.array([label == "N" for label in labels], dtype=np.bool_) & np.array(read, dtype=np.bool_)
         intervals = measure_intervals(microvolts, segment.fs, peaks, missing=missing, beats=normal)
         self._intervals.append(intervals)
         out = []
@@ -133,7 +138,7 @@ class EpisodeAnalyst:
                 label=labels[i],
                 first=int(intervals.onsets[i]) + first,
                 last=int(intervals.offsets[i]) + first,
-                readable=not any(d.first <= r <= d.last for d in self.darks),
+                readable=read[i],
                 segment_id=self._segment_at(r),
             )
             if beat.label != "N" and beat.readable:
@@ -159,7 +164,8 @@ class EpisodeAnalyst:
 
     def _beat_finding(self, beat: Beat, probability: float, segment: Segment, estimated: bool) -> Finding:
         recent = np.diff([b.r for b in self.beats[-RR_BEATS - 1 :]])
-        rr = beat.r - self.beats[-1].r if self.beats else None
+        follows = bool(self.beats) and clear(self.darks, self.beats[-1].r, beat.r)
+        rr = beat.r - self.beats[-1].r if follows else None
         usual = float(np.median(recent)) if len(recent) else None
         return Finding(
             segment_id=beat.segment_id,
@@ -179,7 +185,11 @@ class EpisodeAnalyst:
         )
 
     def _note_tokens(self, scores: Scores | None, segment: Segment, first: int, decided: int) -> None:
-        """The decided tokens, sampled on the episode's own grid: contexts begin anywhere, this does not."""
+        """The decided tokens, sampled on the episode's own grid: contexts begin anywhere, this does not.
+
+        Nothing is heard in samples that lack or with the lead off. Noise excuses atrial fibrillation, which
+        is told by intervals that noise makes up, but never ventricular fibrillation, which looks like it.
+        """
         assert self._head is not None
         step = self._network.token_s * segment.fs
         for label, known in self._tokens.items():
@@ -187,7 +197,9 @@ class EpisodeAnalyst:
             while (middle := self._head.first + (len(known) + 0.5) * step) <= decided:
                 at = int((middle - first) / step)
                 value = 0.0
-                if scores is not None and 0 <= at < len(scores.tokens):
+                excused = () if label == "AFIB" else ("noise", "saturated", "flat")
+                heard = clear(self.darks, int(middle), int(middle), but=excused)
+                if heard and scores is not None and middle >= first and at < len(scores.tokens):
                     value = float(scores.tokens[at, column])
                 known.append(value)
 
@@ -224,7 +236,7 @@ class EpisodeAnalyst:
             first, last = head.first + round(a * step), head.first + round((b + 1) * step) - 1
             evidence: dict[str, Any] = {"threshold": threshold, "model": self._network.model}
             if label == "AFIB":
-                evidence["rr_irregularity"] = irregular = irregularity(self.beats, first, last)
+                evidence["rr_irregularity"] = irregular = irregularity(self.beats, self.darks, first, last)
                 evidence["rule"] = f"RR irregularity >= {AF_IRREGULARITY}"
                 if irregular is None or irregular < AF_IRREGULARITY:
                     continue
@@ -249,21 +261,21 @@ class EpisodeAnalyst:
             if dark.why == "missing":
                 continue
             label = "LEADOFF" if dark.why == "lead off" else "NOISE"
-            going_on = not ended and dark.last >= self._decided
             before = out[-1] if out else None
             if before and before.label == label and dark.first <= before.last + 1:
                 evidence = {"why": sorted({*before.evidence["why"], dark.why})}
-                first, where = before.first, before.segment_id
+                first, last, where = before.first, max(before.last, dark.last), before.segment_id
                 out.pop()
             else:
-                evidence, first, where = {"why": [dark.why]}, dark.first, dark.segment_id
+                evidence, where = {"why": [dark.why]}, dark.segment_id
+                first, last = dark.first, dark.last
             out.append(
                 Spell(
                     label=label,
                     first=first,
-                    last=dark.last,
+                    last=last,
                     segment_id=where,
-                    open=going_on,
+                    open=not ended and last >= self._decided,
                     evidence=evidence,
                 )
             )
@@ -294,8 +306,9 @@ class EpisodeAnalyst:
 
     def _finding(self, spell: Spell) -> Finding:
         assert self._head is not None
+        begins = self._segment_at(spell.first) if spell.label == "PAUSE" else spell.segment_id
         return Finding(
-            segment_id=spell.segment_id,
+            segment_id=begins,
             label=spell.label,
             first=spell.first,
             last=spell.last,
@@ -306,24 +319,37 @@ class EpisodeAnalyst:
 
 
 def _darks(segment: Segment) -> list[Dark]:
-    """What cannot be read in the part: gaps, a lone lead that was off, and hops whose window was unreadable.
+    """What cannot be read in the part: gaps, a lone lead that was off, and what unreadable windows saw first.
 
-    A hop is the newest 5 s of its window. A window unreadable only because samples lack is left to its gaps.
+    That is the newest 5 s of a window, and all of the first one. A window unreadable only because samples
+    lack is left to its gaps.
     """
-    out = [Dark(first=a, last=a + n - 1, why="missing", segment_id=segment.id) for a, n in segment.gaps]
+    out = [_missing(segment, a, a + n - 1) for a, n in segment.gaps]
     if len(segment.leads) == 1:
-        out += [
-            Dark(first=a, last=a + n - 1, why="lead off", segment_id=segment.id) for a, n in segment.lead_off
-        ]
-    hop = round(HOP_S * segment.fs)
+        out += [_dark(segment, a, a + n - 1, "lead off") for a, n in segment.lead_off]
+    seen = segment.first - 1
     for screening in segment.screenings:
+        fresh, seen = max(seen + 1, screening.first), screening.last
         reasons = [why for whys in screening.quality.reasons.values() for why in whys if why != "missing"]
         if screening.quality.readable or not reasons:
             continue
         why = min(set(reasons), key=lambda reason: (-reasons.count(reason), reason))
-        first = max(segment.first, screening.last + 1 - hop)
-        out.append(Dark(first=first, last=screening.last, why=why, segment_id=segment.id))
+        out.append(_dark(segment, fresh, screening.last, why))
     return sorted(out, key=lambda dark: dark.first)
+
+
+def _hole(before: int, segment: Segment) -> list[Dark]:
+    """The parts that lack between the last one, which ended with `before`, and this one."""
+    return [_missing(segment, before + 1, segment.first - 1)] if segment.first > before + 1 else []
+
+
+def _missing(segment: Segment, first: int, last: int) -> Dark:
+    """With the half second after it: the step at the end of a hole passes for a wide beat."""
+    return _dark(segment, first, last + round(AFTER_HOLE_S * segment.fs), "missing")
+
+
+def _dark(segment: Segment, first: int, last: int, why: str) -> Dark:
+    return Dark(first=first, last=last, why=why, segment_id=segment.id)
 
 
 def _bpm(rr_ms: Any) -> float:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from cloud.store import Receipt, Store
 from models.errors import DeliveryError, PayloadError, UsageError
@@ -26,6 +27,36 @@ logger = logging.getLogger(__name__)
 KEEPALIVE_S = 10
 RECONNECT_S = (1, 5)
 KINDS = ("seg", "hb", "state")
+
+
+class Heartbeat(BaseModel):
+    """What an edge says of itself; see `edge.agent.heartbeat`. Unknown keys are left out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    v: int = 1
+    patch_id: str
+    boot_id: Annotated[int, Field(ge=0, lt=2**32)]
+    newest: Annotated[int, Field(ge=0, lt=2**53)]
+    fs: Annotated[float, Field(gt=0, le=10_000)]
+    newest_utc: FiniteFloat | None = None
+    at: FiniteFloat = 0.0
+    windows: int = 0
+    flagged: int = 0
+    unreadable_s: FiniteFloat = 0.0  # since the heartbeat before
+    missing_s: FiniteFloat = 0.0
+    unreadable_total_s: FiniteFloat = 0.0  # of this boot
+    missing_total_s: FiniteFloat = 0.0
+    battery_mv: int | None = None
+    lead_off: list[str] = []
+    outbox_depth: int = 0
+    outbox_oldest_s: FiniteFloat = 0.0
+    segments: int = 0
+    acknowledged: int = 0
+    refused: int = 0
+    uplink_bytes: int = 0
+    raw_bytes: int = 0
+    ended: bool = False
 
 
 class Inbox:
@@ -80,9 +111,9 @@ class Inbox:
     def _on_message(self, client: mqtt.Client, _user: Any, message: mqtt.MQTTMessage) -> None:
         try:
             self._take(message.topic, bytes(message.payload))
-        except DeliveryError:  # not ours to acknowledge: the edge keeps it and sends it again
+        except Exception:  # without our own acknowledgement the edge keeps it and sends it again
             logger.exception("a message on %s could not be stored", message.topic)
-            return
+        # The broker's copy goes in any case: it would give us nothing more once 100 of them are not released.
         client.ack(message.mid, message.qos)
 
     def _take(self, where: str, payload: bytes) -> None:
@@ -121,10 +152,15 @@ class Inbox:
         self._answer(site, dev, segment.id, receipt.value, envelope.sha256)
 
     def _take_heartbeat(self, site: str, dev: str, beat: dict[str, Any], now: float) -> None:
-        numbers = ("newest", "fs", "boot_id")
-        if beat.get("patch_id") != dev or not all(isinstance(beat.get(n), int | float) for n in numbers):
-            raise PayloadError("schema", f"The heartbeat of {dev} lacks {', '.join(numbers)}.")
-        self._store.heartbeat(dev, site, beat, now=now)
+        try:
+            read = Heartbeat.model_validate(beat)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise PayloadError("schema", f"The heartbeat of {dev}: {where}: {first['msg']}.") from error
+        if read.patch_id != dev:
+            raise PayloadError("topic", f"The heartbeat of {read.patch_id} came as {dev}'s.")
+        self._store.heartbeat(dev, site, read.model_dump(exclude_unset=True), now=now)
 
     def _answer(self, site: str, dev: str, segment: str, status: str, sha256: str | None) -> None:
         ack = {"v": 1, "id": segment, "status": status, "sha256": sha256}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import time
 
@@ -12,6 +13,8 @@ from cloud.config import CloudConfig
 from cloud.inbox import Inbox
 from cloud.store import Patch, Store, open_store
 from cloud.worker import Worker
+
+logger = logging.getLogger(__name__)
 
 TICK_S = 1.0
 
@@ -77,8 +80,10 @@ async def _serve_page(store: Store, config: CloudConfig) -> None:
 async def _watch_patches(store: Store, config: CloudConfig) -> None:
     """Technical alerts: a silent patch, and one that could not be analysed for too long."""
     while True:
-        with contextlib.suppress(OSError):
+        try:
             await asyncio.to_thread(check_patches, store, config, time.time())
+        except Exception:  # a watch that ends is a silence that nobody notices
+            logger.exception("the patches could not be checked")
         await asyncio.sleep(TICK_S)
 
 
@@ -102,5 +107,5 @@ def _technical(patch: Patch, config: CloudConfig, now: float) -> list[tuple[str,
         ("silent", silent, f"No heartbeat for more than {config.silent_s:.0f} s: nothing is analysed."),
         ("no signal", lost, f"No new sample for more than {config.silent_s:.0f} s: out of range or off?"),
         ("unreadable", dark, f"Not analysable for more than {config.unreadable_s:.0f} s."),
-        ("refused", refused > 0, f"{refused} segments were refused and wait at the edge."),
+        ("refused", refused > 0, "The cloud refused segments; they are kept at the edge, not analysed."),
     ]

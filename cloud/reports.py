@@ -27,7 +27,8 @@ def write_report(analyst: EpisodeAnalyst, segments: tuple[str, ...], newest: Seg
     findings = tuple(sorted([*analyst.findings, *analyst.open], key=lambda f: (f.first, f.label)))
     measured = analyst.measurements()
     abstentions = tuple(_abstentions(measured))
-    lines = [HEAD, _rate(measured), *_found(findings, newest.fs), _intervals(measured), *abstentions, FOOT]
+    found = _found(findings, newest.fs, read=measured.analysed_s > 0)
+    lines = [HEAD, _rate(measured), *found, _intervals(measured), *abstentions, FOOT]
     return Report(
         id=make_id(newest.episode_id, newest.part),
         episode_id=newest.episode_id,
@@ -49,18 +50,21 @@ def _rate(m: Measurements) -> str:
     return f"{m.analysed_s:.0f} s analysed, {m.beats} beats, mean rate {m.heart_rate_mean:.0f}/min{between}."
 
 
-def _found(findings: tuple[Finding, ...], fs: float) -> list[str]:
-    """One sentence per label, in the order of the table."""
+def _found(findings: tuple[Finding, ...], fs: float, *, read: bool) -> list[str]:
+    """One sentence per label, in the order of the table; that nothing was found only where something was
+    read."""
     groups: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
         groups[finding.label].append(finding)
     known = [label for label in LABELS if label in groups]
     clinical = [label for label in known if LABELS[label].kind is not Kind.TECHNICAL]
-    if not clinical:
-        return ["No abnormal beat or rhythm was found in what was analysed."] + [
-            _sentence(label, groups[label], fs) for label in known
-        ]
-    return [_sentence(label, groups[label], fs) for label in known]
+    said = [_sentence(label, groups[label], fs) for label in known]
+    if clinical:
+        return said
+    nothing = (
+        "No abnormal beat or rhythm was found in what was analysed." if read else "Nothing was analysed."
+    )
+    return [nothing, *said]
 
 
 def _sentence(label: str, found: list[Finding], fs: float) -> str:

@@ -19,8 +19,9 @@ CYCLES = 3
 RUN_BEATS = 3
 VT_BPM = 100.0
 PAUSE_S = 2.5
-STANDSTILL_S = 3.0  # without a next beat: what a pause needs to be said before it is over
+STANDSTILL_S = 3.0  # what a pause needs without a beat on both sides of it
 RATE_S = 30.0
+LEAST_RR = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,30 +66,41 @@ def clear(darks: Sequence[Dark], first: int, last: int, but: Iterable[str] = ())
 
 
 def runs(beats: Sequence[Beat], darks: Sequence[Dark], fs: float, *, ended: bool) -> list[Spell]:
-    """Three or more V in a row with nothing dark between them; VT where they come at over 100/min."""
+    """Three or more V in a row with nothing dark between them; VT where three or more of them come at over
+    100/min: a run that slows down was a tachycardia all the same."""
     out = []
     for run in _unbroken(beats, darks):
         for is_v, members in groupby(run, key=lambda beat: beat.label == "V"):
             row = list(members)
             if not is_v or len(row) < RUN_BEATS:
                 continue
+            marks = tuple(beat.r for beat in row)
             bpm = 60.0 * fs * (len(row) - 1) / (row[-1].r - row[0].r)
+            fast = fast_from(marks, RUN_BEATS, fs) is not None
+            rule = f">= {RUN_BEATS} V in a row" + (
+                f", {RUN_BEATS} or more at over {VT_BPM:.0f}/min" if fast else ""
+            )
             out.append(
                 Spell(
-                    label="VT" if bpm > VT_BPM else "V",
+                    label="VT" if fast else "V",
                     first=row[0].first,
                     last=row[-1].last,
                     segment_id=row[0].segment_id,
                     open=not ended and row[-1] is beats[-1],
-                    evidence={
-                        "beats": len(row),
-                        "rate_bpm": round(bpm, 1),
-                        "rule": f">= {RUN_BEATS} V in a row",
-                    },
-                    marks=tuple(beat.r for beat in row),
+                    evidence={"beats": len(row), "rate_bpm": round(bpm, 1), "rule": rule},
+                    marks=marks,
                 )
             )
     return out
+
+
+def fast_from(marks: Sequence[int], count: int, fs: float) -> int | None:
+    """The R peak that completes `count` or more beats of the row whose mean rate is over 100/min."""
+    beat_s = 60.0 / VT_BPM
+    for j in range(count - 1, len(marks)):
+        if any(marks[j] - marks[i] < (j - i) * beat_s * fs for i in range(j + 2 - count)):
+            return marks[j]
+    return None
 
 
 def patterns(beats: Sequence[Beat], darks: Sequence[Dark], *, ended: bool) -> list[Spell]:
@@ -129,21 +141,44 @@ def pauses(
     segment_id: str,
     ended: bool,
 ) -> list[Spell]:
-    """RR intervals of 2.5 s or more with signal and leads all through; a standstill that is going on counts
-    from 3 s. A flat stretch is no excuse: asystole is flat."""
+    """RR intervals of 2.5 s or more, and standstills from 3 s: going on, or beside what cannot be read.
+
+    A stretch that cannot be read is no beat, but nothing is known of it: what was measured before and after
+    it is looked at by itself, so that neither a fall before an asystole nor the compressions after it hide
+    it. A flat stretch is no excuse: asystole is flat.
+    """
     out = []
-    for a, b in pairwise(beats):
-        if b.r - a.r >= PAUSE_S * fs and clear(darks, a.r, b.r, but=("flat",)):
-            out.append(_pause(a.r, b.r, fs, a.segment_id, going_on=False))
-    last, where = (beats[-1].r, beats[-1].segment_id) if beats else (begin, segment_id)
-    if decided - last >= STANDSTILL_S * fs and clear(darks, last, decided, but=("flat",)):
-        out.append(_pause(last, decided, fs, where, going_on=not ended))
+    excuses = [dark for dark in darks if dark.why != "flat"]
+    marks = [(begin, segment_id), *((beat.r, beat.segment_id) for beat in beats), (max(begin, decided), "")]
+    for i, ((a, where), (b, _)) in enumerate(pairwise(marks)):
+        between_beats = 0 < i < len(marks) - 2
+        for first, last, dark in _measured(excuses, a, b):
+            least = PAUSE_S if between_beats and (first, last) == (a, b) else STANDSTILL_S
+            if last - first >= least * fs:
+                going_on = not ended and last == decided and i == len(marks) - 2
+                out.append(
+                    _pause(first, last, fs, dark.segment_id if dark else where, least, going_on=going_on)
+                )
     return out
 
 
-def _pause(first: int, last: int, fs: float, segment_id: str, *, going_on: bool) -> Spell:
+def _measured(darks: Sequence[Dark], first: int, last: int) -> list[tuple[int, int, Dark | None]]:
+    """The stretches between two samples that are not dark, and the dark before each, if there is one."""
+    out: list[tuple[int, int, Dark | None]] = []
+    before = None
+    for dark in sorted(darks, key=lambda d: d.first):
+        if dark.last < first or dark.first > last:
+            continue
+        if dark.first > first:
+            out.append((first, dark.first - 1, before))
+        if dark.last + 1 > first:
+            first, before = dark.last + 1, dark
+    return [*out, (first, last, before)] if first <= last else out
+
+
+def _pause(first: int, last: int, fs: float, segment_id: str, least: float, *, going_on: bool) -> Spell:
     seconds = round((last - first) / fs, 3)
-    evidence = {"rr_s": seconds, "rule": f"no beat for >= {PAUSE_S} s, signal present and leads on"}
+    evidence = {"rr_s": seconds, "rule": f"no beat for >= {least:g} s, signal present and leads on"}
     return Spell(
         label="PAUSE", first=first, last=last, segment_id=segment_id, open=going_on, evidence=evidence
     )
@@ -152,11 +187,18 @@ def _pause(first: int, last: int, fs: float, segment_id: str, *, going_on: bool)
 def rates(
     beats: Sequence[Beat], darks: Sequence[Dark], fs: float, *, slow: float, fast: float, ended: bool
 ) -> list[Spell]:
-    """BRADY and TACHY: stretches in which the mean rate over 30 s is below `slow` or above `fast` (/min)."""
+    """BRADY and TACHY: stretches in which the mean rate over 30 s is below `slow` or above `fast` (/min).
+
+    A flat stretch is no excuse: between the beats of a slow heart most of the signal is flat. A stretch is
+    open for as long as a later 30 s may overlap it.
+    """
     found: dict[str, list[tuple[int, int, float]]] = {"BRADY": [], "TACHY": []}
-    for run in _unbroken(beats, darks):
+    newest = -1  # where the newest 30 s began
+    for run in _unbroken(beats, darks, but=("flat",)):
         r = np.array([beat.r for beat in run])
         begins = np.searchsorted(r, r - round(RATE_S * fs), side="right") - 1
+        if run[-1] is beats[-1]:
+            newest = int(r[max(0, begins[-1])])
         for j in np.flatnonzero(begins >= 0):
             i = int(begins[j])
             bpm = 60.0 * fs * (j - i) / (r[j] - r[i])
@@ -174,7 +216,7 @@ def rates(
                     first=first,
                     last=last,
                     segment_id=next(beat.segment_id for beat in beats if beat.r == first),
-                    open=not ended and last == beats[-1].r,
+                    open=not ended and 0 <= newest <= last,
                     evidence={
                         "rate_bpm": round(worst, 1),
                         "rule": f"mean over {RATE_S:.0f} s {'<' if label == 'BRADY' else '>'} "
@@ -207,21 +249,26 @@ def stretches(
     return out
 
 
-def irregularity(beats: Sequence[Beat], first: int, last: int) -> float | None:
-    """Median |change of RR| over median RR between the samples; 0.17 in AF, 0.02 in sinus rhythm."""
-    rr = np.diff([beat.r for beat in beats if first <= beat.r <= last])
-    if len(rr) < 8:
+def irregularity(beats: Sequence[Beat], darks: Sequence[Dark], first: int, last: int) -> float | None:
+    """Median |change of RR| over median RR between the samples, with nothing dark in between; 0.17 in AF,
+    0.02 in sinus rhythm."""
+    inside = [beat for beat in beats if first <= beat.r <= last]
+    rows = [np.diff([beat.r for beat in run]) for run in _unbroken(inside, darks)]
+    changes = [np.diff(row) for row in rows if len(row) > 1]
+    if sum(len(change) for change in changes) < LEAST_RR - 1:
         return None
-    return float(np.median(np.abs(np.diff(rr))) / np.median(rr))
+    return float(np.median(np.abs(np.concatenate(changes))) / np.median(np.concatenate(rows)))
 
 
-def _unbroken(beats: Sequence[Beat], darks: Sequence[Dark]) -> list[list[Beat]]:
+def _unbroken(beats: Sequence[Beat], darks: Sequence[Dark], but: Iterable[str] = ()) -> list[list[Beat]]:
     """The beats between dark stretches: only there does "in a row" mean anything."""
     out: list[list[Beat]] = []
     for beat in beats:
-        if out and beat.readable and clear(darks, out[-1][-1].r, beat.r):
+        if not clear(darks, beat.r, beat.r, but):
+            continue
+        if out and clear(darks, out[-1][-1].r, beat.r, but):
             out[-1].append(beat)
-        elif beat.readable:
+        else:
             out.append([beat])
     return out
 

@@ -104,6 +104,7 @@ class SqliteStore:
         self._put_patch(row, now)
 
     def state(self, patch_id: str, site: str, online: bool, *, now: float) -> None:
+        """Offline is said by the broker, and said again whenever we come back to it: nobody was heard."""
         before = self._one("select * from patches where patch_id = ?", patch_id) or {
             "boot_id": None,
             "heartbeat": "{}",
@@ -111,9 +112,9 @@ class SqliteStore:
             "missing_s": 0.0,
             "unreadable_run_s": 0.0,
         }
-        self._put_patch(
-            {**before, "patch_id": patch_id, "site": site, "online": int(online), "heard_at": now}, now
-        )
+        heard_at = now if online else before.get("heard_at", now)
+        row = {**before, "patch_id": patch_id, "site": site, "online": int(online), "heard_at": heard_at}
+        self._put_patch(row, now)
 
     def _put_patch(self, row: Row, now: float) -> None:
         with self._writing() as db:

@@ -85,7 +85,7 @@ class StoredAlert:
 class TechnicalAlert:
     """Not about the heart: cleared_at is None while it holds.
 
-    `kind` is "silent" | "no signal" | "unreadable" | "refused" | "conflict".
+    `kind` is "silent" | "no signal" | "unreadable" | "refused" | "conflict" | "not analysed".
     """
 
     id: str

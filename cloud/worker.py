@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 IDLE_S = 1.0
 RETRY_S = 5.0
+FAILED = "not analysed"  # kind of technical alert
 EPISODES = 64  # analyses kept in memory; any of them can be made again from the store
 
 
@@ -40,8 +41,13 @@ class Worker(threading.Thread):
 
     def run(self) -> None:
         while not self._halt.is_set():
-            seen = self._store.last_event()
-            job = self._store.claim(self._owner, self._config.lease_s, now=time.time())
+            try:
+                seen = self._store.last_event()
+                job = self._store.claim(self._owner, self._config.lease_s, now=time.time())
+            except Exception:  # a store that is away for a while must not end the analysis for good
+                logger.exception("the store is away")
+                self._halt.wait(RETRY_S)
+                continue
             if job is None:
                 self._store.wait(seen, IDLE_S)
                 continue
@@ -56,7 +62,7 @@ class Worker(threading.Thread):
         parts = self._store.parts(job.episode_id)
         episode = self._analysed(job.episode_id, parts)
         before = self._store.open_alert(job.patch_id)
-        alert, change = judge(before, episode.analyst, self._config.rules, parts[-1])
+        alert, change = judge(before, episode.causes, parts[-1])
         outcome = Outcome(
             episode_id=job.episode_id,
             findings=tuple(episode.analyst.findings),
@@ -65,7 +71,10 @@ class Worker(threading.Thread):
             alert=alert,
             alert_change=change,
         )
-        return self._store.finish(job, outcome, now=time.time())
+        done = self._store.finish(job, outcome, now=time.time())
+        if done and job.attempts > 1:
+            self._store.clear_technical(job.patch_id, FAILED, now=time.time())
+        return done
 
     def _analysed(self, episode_id: str, parts: list[Segment]) -> EpisodeAnalysis:
         """The episode up to its newest part: the kept fold goes on, or starts anew where a part came late."""
@@ -80,10 +89,13 @@ class Worker(threading.Thread):
         return episode
 
     def _postpone(self, job: Job, error: Exception) -> None:
+        """Later again; a nurse is told that nothing of it is analysed until then."""
         self._kept.pop(job.episode_id, None)
         now = time.time()
+        text = f"Part {job.segment_id} cannot be analysed ({type(error).__name__}); it is tried again."
         try:
             self._store.postpone(job, repr(error), now=now, until=now + RETRY_S)
+            self._store.raise_technical(job.patch_id, FAILED, text, now=now)
         except DeliveryError:
             logger.exception("the store is away")
             self._halt.wait(RETRY_S)

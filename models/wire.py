@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import cbor2
 import numpy as np
 import zstandard
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from models.ecg import Clock, Counts, Segment, read_only, segment_id, sha256_of
 from models.errors import PayloadError
@@ -78,7 +78,7 @@ class Envelope(BaseModel):
     leads: Annotated[tuple[str, ...], Field(min_length=1, max_length=16)]
     count: Annotated[int, Field(gt=0, le=MAX_SAMPLES)]  # samples per lead
     samples: bytes
-    uv_per_count: tuple[float, ...]
+    uv_per_count: tuple[FiniteFloat, ...]
     gaps: tuple[tuple[int, int], ...] = ()
     lead_off: tuple[tuple[int, int], ...] = ()
     markers: tuple[int, ...] = ()

@@ -1,0 +1,74 @@
+"""The JSON, the samples and the event stream, over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from models.ecg import Segment
+
+Commit = Callable[..., Segment]
+
+
+@pytest.mark.parametrize("path", ["/", "/api/alerts", "/static/strip.js", "/events?after=0"])
+def test_every_answer_forbids_foreign_and_inline_code(server: Any, path: str) -> None:
+    with httpx.stream("GET", server.url + path) as answer:
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'self'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+
+
+def test_the_documentation_page_that_needs_a_cdn_is_off_and_the_schema_stays(server: Any) -> None:
+    assert httpx.get(f"{server.url}/docs").status_code == 404
+    assert "/api/alerts" in httpx.get(f"{server.url}/openapi.json").json()["paths"]
+
+
+def test_the_samples_are_those_of_the_parts(server: Any, commit: Commit) -> None:
+    parts = [commit(0), commit(1, found=False)]
+    answer = httpx.get(f"{server.url}/api/episodes/{parts[0].episode_id}/samples")
+    counts = np.frombuffer(answer.content, dtype="<i4").reshape(1, -1)
+    assert np.array_equal(counts, np.concatenate([part.counts for part in parts], axis=1))
+
+
+def test_the_segments_are_listed_with_their_hashes(server: Any, commit: Commit) -> None:
+    part = commit()
+    assert httpx.get(f"{server.url}/api/segments").json() == [{"id": part.id, "sha256": part.sha256}]
+
+
+def test_an_unknown_episode_is_not_found(server: Any) -> None:
+    answer = httpx.get(f"{server.url}/api/episodes/NONE")
+    assert (answer.status_code, answer.json()["detail"]) == (404, "There is no episode NONE.")
+
+
+def test_a_stream_resumes_after_the_last_event_that_was_seen(server: Any, commit: Commit) -> None:
+    commit()
+    everything = _events(server, 3, {})
+    assert [kind for _, kind, _ in everything] == ["segment", "findings", "alert"]
+    seen = everything[0][0]
+    resumed = _events(server, 2, {"Last-Event-ID": str(seen)})
+    assert resumed == everything[1:]
+
+
+def _events(server: Any, count: int, headers: dict[str, str]) -> list[tuple[int, str, dict[str, Any]]]:
+    """The first `count` numbered events of the stream: (id, kind, data)."""
+    out: list[tuple[int, str, dict[str, Any]]] = []
+    with httpx.stream("GET", f"{server.url}/events?after=0", headers=headers, timeout=10) as answer:
+        fields: dict[str, str] = {}
+        for line in answer.iter_lines():
+            if line:
+                name, _, value = line.partition(": ")
+                fields[name] = value
+                continue
+            if "id" in fields:
+                out.append((int(fields["id"]), fields["event"], json.loads(fields["data"])))
+            fields = {}
+            if len(out) == count:
+                return out
+    raise AssertionError(f"The stream ended after {len(out)} events.")
