@@ -28,10 +28,15 @@ class Cause:
     label: str
     at: int
     rule: str
+    report_id: str | None = None  # the episode's newest report when the rule first held
 
 
 def causes(
-    analyst: EpisodeAnalyst, rules: RuleConfig, fs: float, before: Iterable[Cause] = ()
+    analyst: EpisodeAnalyst,
+    rules: RuleConfig,
+    fs: float,
+    before: Iterable[Cause] = (),
+    report_id: str | None = None,
 ) -> list[Cause]:
     """The first time each rule held in the episode, most urgent first.
 
@@ -42,7 +47,7 @@ def causes(
     found += _frequent(analyst, rules, fs)
     first = {(cause.priority, cause.label): cause for cause in before}
     for cause in sorted(found, key=lambda c: c.at):
-        first.setdefault((cause.priority, cause.label), cause)
+        first.setdefault((cause.priority, cause.label), replace(cause, report_id=report_id))
     return sorted(first.values(), key=lambda c: (-c.priority, c.at, c.label))
 
 
@@ -66,6 +71,7 @@ def judge(
                 priority=cause.priority,
                 at=cause.at,
                 rule=cause.rule,
+                report_id=cause.report_id,
                 history=(*alert.history, entry),
             )
             change = change or "raised again"
@@ -146,5 +152,6 @@ def _raised(cause: Cause, segment: Segment, entry: dict[str, Any]) -> Alert:
         state="raised",
         at=cause.at,
         rule=cause.rule,
+        report_id=cause.report_id,
         history=(entry,),
     )

@@ -26,11 +26,12 @@ class EpisodeAnalysis:
 
     def push(self, segment: Segment) -> list[Finding | Report]:
         out: list[Finding | Report] = [*self.analyst.push(segment)]
-        self.causes = causes(self.analyst, self._rules, segment.fs, self.causes)
         self.parts.append(segment.id)
         if is_due(segment):
             self.reports.append(write_report(self.analyst, tuple(self.parts), segment))
             out.append(self.reports[-1])
+        report_id = self.reports[-1].id if self.reports else None
+        self.causes = causes(self.analyst, self._rules, segment.fs, self.causes, report_id)
         return out
 
     def follows(self, segments: Iterable[Segment]) -> bool:

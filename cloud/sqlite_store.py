@@ -239,7 +239,11 @@ class SqliteStore:
         return [episode for episode in found if episode is not None]
 
     def episode(self, episode_id: str) -> Episode | None:
-        rows = self._all("select * from segments where episode_id = ? order by first", episode_id)
+        columns = "patch_id, boot_id, first, last, fs, leads, final, continues, opened_by, utc_0, clock_fs"
+        rows = self._all(
+            f"select {columns}, received_at from segments where episode_id = ? order by first",  # noqa: S608
+            episode_id,
+        )
         if not rows:
             return None
         head, newest = rows[0], rows[-1]

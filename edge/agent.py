@@ -68,7 +68,7 @@ async def run(config: EdgeConfig) -> None:
 
 async def _heartbeats(intake: Intake, outbox: Outbox, uplink: Uplink, every_s: float) -> None:
     """One every `every_s`, and one at once when the recording has ended or the last segment has gone."""
-    unreadable = missing = 0.0
+    before: dict[str, Any] = {}
     said: tuple[bool, int] | None = None
     due = time.monotonic()
     while True:
@@ -78,13 +78,17 @@ async def _heartbeats(intake: Intake, outbox: Outbox, uplink: Uplink, every_s: f
             continue
         uplink.announce(intake.newest.patch_id)
         beat = heartbeat(intake, outbox)
-        since = {
-            "unreadable_s": beat["unreadable_total_s"] - unreadable,
-            "missing_s": beat["missing_total_s"] - missing,
-        }
-        uplink.heartbeat(beat | since)
-        unreadable, missing = beat["unreadable_total_s"], beat["missing_total_s"]
-        said, due = now, time.monotonic() + every_s
+        uplink.heartbeat(beat | since(before, beat))
+        before, said, due = beat, now, time.monotonic() + every_s
+
+
+def since(before: dict[str, Any], beat: dict[str, Any]) -> dict[str, float]:
+    """Seconds unreadable and missing since the heartbeat before; none after a restart or of another boot."""
+    same = before.get("boot_id") == beat["boot_id"]
+    return {
+        f"{kind}_s": beat[f"{kind}_total_s"] - before[f"{kind}_total_s"] if same else 0.0
+        for kind in ("unreadable", "missing")
+    }
 
 
 def heartbeat(intake: Intake, outbox: Outbox) -> dict[str, Any]:

@@ -128,4 +128,5 @@ def _alert(alert: Alert, fs: float) -> Line:
         "time_s": seconds(alert.at, fs),
         "rule": alert.rule,
         "episode_id": alert.episode_id,
+        "report_id": alert.report_id,
     }

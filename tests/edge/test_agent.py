@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from cloud.broker import free_port
-from edge.agent import _noticing_silence, heartbeat, monitor
+from edge.agent import _noticing_silence, heartbeat, monitor, since
 from edge.intake import Intake
 from edge.outbox import Outbox
 from edge.segments import SegmenterState
@@ -121,6 +121,15 @@ async def test_a_cut_longer_than_the_ring_is_exactly_one_gap_in_the_segments(box
         here = ~part.missing
         assert np.array_equal(part.counts[0][here], (np.arange(part.first, part.last + 1) - 15_000)[here])
         assert not part.counts[0][~here].any()
+
+
+def test_seconds_since_the_last_heartbeat_never_run_across_a_restart_or_a_boot() -> None:
+    def beat(boot: int, unreadable: float, missing: float) -> dict[str, float]:
+        return {"boot_id": boot, "unreadable_total_s": unreadable, "missing_total_s": missing}
+
+    assert since({}, beat(1, 300.0, 40.0)) == {"unreadable_s": 0.0, "missing_s": 0.0}
+    assert since(beat(1, 5.0, 1.0), beat(1, 9.0, 1.5)) == {"unreadable_s": 4.0, "missing_s": 0.5}
+    assert since(beat(1, 300.0, 40.0), beat(2, 3.0, 0.0)) == {"unreadable_s": 0.0, "missing_s": 0.0}
 
 
 async def test_30_s_of_silence_are_noticed_and_the_source_is_not_disturbed() -> None:
