@@ -7,12 +7,22 @@ import dataclasses
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-from pydantic import TypeAdapter
-
+from cloud.rows import (
+    ALERT,
+    REPORT,
+    Row,
+    finding_json,
+    finding_row,
+    patch_of,
+    segment_row,
+    spread,
+    stored_alert,
+    stored_finding,
+    timing_columns,
+)
 from cloud.schema import migrations
 from cloud.store import (
     Episode,
@@ -25,19 +35,13 @@ from cloud.store import (
     StoredAlert,
     StoredFinding,
     TechnicalAlert,
-    Timing,
     finding_sets,
 )
-from models.ecg import Segment, make_id
+from models.ecg import Segment
 from models.errors import DeliveryError
 from models.sqlite import Database, connect
-from models.verdicts import Alert, Finding, Report
+from models.verdicts import Alert, Report
 from models.wire import decode_segment
-
-ALERT: TypeAdapter[Alert] = TypeAdapter(Alert)
-REPORT: TypeAdapter[Report] = TypeAdapter(Report)
-
-Row = dict[str, Any]
 
 
 class SqliteStore:
@@ -62,7 +66,7 @@ class SqliteStore:
             held = self._one("select sha256 from segments where id = ?", segment.id)
             if held is not None:
                 return Receipt.DUPLICATE if held["sha256"] == segment.sha256 else Receipt.CONFLICT
-            db.table("segments").insert(_segment_row(payload, segment, seq, site, now))
+            db.table("segments").insert(segment_row(payload, segment, seq, site, now))
             job = {"segment_id": segment.id, "episode_id": segment.episode_id, "patch_id": segment.patch_id}
             db.table("jobs").insert(job)
             told = {"segment_id": segment.id, "episode_id": segment.episode_id, "patch_id": segment.patch_id}
@@ -119,7 +123,7 @@ class SqliteStore:
     def _put_patch(self, row: Row, now: float) -> None:
         with self._writing() as db:
             db.table("patches").upsert(row, pk="patch_id")
-            self._tell("patch", dataclasses.asdict(_patch(row)), now)
+            self._tell("patch", dataclasses.asdict(patch_of(row)), now)
 
     # -- queue ---------------------------------------------------------------------------------------
 
@@ -172,14 +176,14 @@ class SqliteStore:
         }
         kept, changed = set(), []
         for finding, is_open in finding_sets(outcome):
-            row = _finding_row(finding, outcome.episode_id, is_open, segment, now)
+            row = finding_row(finding, outcome.episode_id, is_open, segment, now)
             before = held.get(row["id"])
             kept.add(row["id"])
             if before is not None:
                 row |= {name: before[name] for name in ("sampled_at", "edge_received_at", "shown_at")}
             if row != before:
                 self._db.table("findings").upsert(row, pk="id")
-                changed.append(_finding_json(row))
+                changed.append(finding_json(row))
         gone = sorted(held.keys() - kept)
         for finding_id in gone:
             self._db.table("findings").delete(finding_id)
@@ -208,7 +212,7 @@ class SqliteStore:
         row: Row = {"id": alert.id, "patch_id": alert.patch_id, "alert": ALERT.dump_json(alert).decode()}
         row |= {"priority": int(alert.priority), "updated_at": now}
         before = self._one("select * from alerts where id = ?", alert.id)
-        row |= _timing_columns(segment, alert.at, now) if before is None else {}
+        row |= timing_columns(segment, alert.at, now) if before is None else {}
         self._db.table("alerts").upsert((before or {}) | row, pk="id")
         told = ALERT.dump_python(alert, mode="json") | {"priority": str(alert.priority)}
         change = {"change": outcome.alert_change, "alert": told}
@@ -264,7 +268,7 @@ class SqliteStore:
 
     def findings(self, episode_id: str) -> list[StoredFinding]:
         rows = self._all("select * from findings where episode_id = ? order by first, label", episode_id)
-        return [_stored_finding(row) for row in rows]
+        return [stored_finding(row) for row in rows]
 
     def finding_counts(self) -> dict[str, int]:
         rows = self._all("select label, count(*) as n from findings group by label order by label")
@@ -280,11 +284,11 @@ class SqliteStore:
 
     def alerts(self, limit: int = 100) -> list[StoredAlert]:
         rows = self._all("select * from alerts order by priority desc, updated_at desc limit ?", limit)
-        return [_stored_alert(row) for row in rows]
+        return [stored_alert(row) for row in rows]
 
     def alert(self, alert_id: str) -> StoredAlert | None:
         row = self._one("select * from alerts where id = ?", alert_id)
-        return _stored_alert(row) if row else None
+        return stored_alert(row) if row else None
 
     def open_alert(self, patch_id: str) -> Alert | None:
         row = self._one(
@@ -293,7 +297,7 @@ class SqliteStore:
         return ALERT.validate_json(row["alert"]) if row else None
 
     def patches(self) -> list[Patch]:
-        return [_patch(row) for row in self._all("select * from patches order by patch_id")]
+        return [patch_of(row) for row in self._all("select * from patches order by patch_id")]
 
     def rejects(self, limit: int = 100) -> list[Reject]:
         return [Reject(**row) for row in self._all("select * from rejects order by id desc limit ?", limit)]
@@ -356,8 +360,8 @@ class SqliteStore:
             "alerts": self._scalar("select count(*) from alerts"),
             "technical": self._scalar("select count(*) from technical"),
             "rejected": self._scalar("select count(*) from rejects"),
-            "latency_s": _spread([row["shown_at"] - row["sampled_at"] for row in rows if row["sampled_at"]]),
-            "pipeline_s": _spread(
+            "latency_s": spread([row["shown_at"] - row["sampled_at"] for row in rows if row["sampled_at"]]),
+            "pipeline_s": spread(
                 [row["shown_at"] - row["edge_received_at"] for row in rows if row["edge_received_at"]]
             ),
         }
@@ -415,97 +419,3 @@ class SqliteStore:
 
     def _scalar(self, sql: str, *values: object) -> Any:
         return self._db.execute(sql, list(values)).fetchone()[0]
-
-
-# -- rows ------------------------------------------------------------------------------------------------
-
-
-def _segment_row(payload: bytes, segment: Segment, seq: int, site: str, now: float) -> Row:
-    names = (
-        "id",
-        "episode_id",
-        "patch_id",
-        "boot_id",
-        "part",
-        "continues",
-        "opened_by",
-        "first",
-        "last",
-        "fs",
-    )
-    return {name: getattr(segment, name) for name in names} | {
-        "final": int(segment.final),
-        "leads": json.dumps(segment.leads),
-        "sha256": segment.sha256,
-        "seq": seq,
-        "site": site,
-        "utc_0": segment.clock.utc_0,
-        "clock_fs": segment.clock.fs,
-        "edge_received_at": segment.clock.received_at,
-        "received_at": now,
-        "payload": payload,
-    }
-
-
-def _finding_row(finding: Finding, episode_id: str, is_open: bool, segment: Row, now: float) -> Row:
-    row = {
-        "id": make_id("finding", episode_id, finding.label, finding.first),
-        "episode_id": episode_id,
-        "segment_id": finding.segment_id,
-        "label": finding.label,
-        "first": finding.first,
-        "last": finding.last,
-        "leads": json.dumps(finding.leads),
-        "probability": finding.probability,
-        "evidence": json.dumps(dict(finding.evidence)),
-        "open": int(is_open),
-    }
-    return row | _timing_columns(segment, finding.last, now)
-
-
-def _timing_columns(segment: Row, sample: int, now: float) -> Row:
-    """When the sample was taken and when the part that decided it had reached the edge."""
-    known = segment["utc_0"] is not None and segment["clock_fs"]
-    return {
-        "sampled_at": segment["utc_0"] + sample / segment["clock_fs"] if known else None,
-        "edge_received_at": segment["edge_received_at"],
-        "shown_at": now,
-    }
-
-
-def _finding(row: Row) -> Finding:
-    names = ("segment_id", "label", "first", "last", "probability")
-    leads, evidence = tuple(json.loads(row["leads"])), json.loads(row["evidence"])
-    return Finding(**{name: row[name] for name in names}, leads=leads, evidence=evidence)
-
-
-def _finding_json(row: Row) -> Row:
-    finding = _finding(row)
-    return dataclasses.asdict(finding) | {"id": row["id"], "code": finding.code, "open": bool(row["open"])}
-
-
-def _stored_finding(row: Row) -> StoredFinding:
-    return StoredFinding(id=row["id"], finding=_finding(row), open=bool(row["open"]), timing=_timing(row))
-
-
-def _stored_alert(row: Row) -> StoredAlert:
-    return StoredAlert(
-        alert=ALERT.validate_json(row["alert"]), timing=_timing(row), updated_at=row["updated_at"]
-    )
-
-
-def _timing(row: Row) -> Timing:
-    return Timing(sampled_at=row["sampled_at"], received_at=row["edge_received_at"], shown_at=row["shown_at"])
-
-
-def _patch(row: Row) -> Patch:
-    names = ("patch_id", "site", "heard_at", "unreadable_s", "missing_s", "unreadable_run_s")
-    fields = {name: row[name] for name in names}
-    return Patch(**fields, online=bool(row["online"]), heartbeat=json.loads(row["heartbeat"]))
-
-
-def _spread(seconds: Sequence[float]) -> dict[str, Any]:
-    if not seconds:
-        return {"n": 0, "p50": None, "p95": None}
-    p50, p95 = np.percentile(seconds, [50, 95])
-    return {"n": len(seconds), "p50": round(float(p50), 3), "p95": round(float(p95), 3)}

@@ -47,7 +47,8 @@ def test_a_missing_recording() -> None:
 
 
 def test_a_truncated_wfdb_record(tmp_path: Path, excerpt: object) -> None:
-    from models.recordings import Recording, write_wfdb
+    from models.formats import write_wfdb
+    from models.recordings import Recording
 
     assert isinstance(excerpt, Recording)
     write_wfdb(excerpt, tmp_path / "cut")

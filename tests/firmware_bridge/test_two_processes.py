@@ -16,7 +16,7 @@ from firmware_bridge.session import PatchSession
 from firmware_bridge.sim.bleak_backend import bumble_backend, close_radio
 from firmware_bridge.sim.simulate import simulation
 from models.ecg import RecordingEnd, StreamItem
-from models.recordings import write_wfdb
+from models.formats import write_wfdb
 
 ROOT = Path(__file__).resolve().parents[2]
 PATCH = """

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from models.ecg import Gap, RecordingEnd, SampleBlock
 from models.errors import RecordingError
+from models.formats import write_edf, write_wfdb
 from models.recordings import (
     Recording,
     RecordingSource,
@@ -19,8 +20,6 @@ from models.recordings import (
     make_recording,
     open_recording,
     safe_id,
-    write_edf,
-    write_wfdb,
 )
 
 

@@ -1,0 +1,111 @@
+"""Rows of the SQLite store to the nouns of `cloud.store`, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from cloud.store import Patch, StoredAlert, StoredFinding, Timing
+from models.ecg import Segment, make_id
+from models.verdicts import Alert, Finding, Report
+
+ALERT: TypeAdapter[Alert] = TypeAdapter(Alert)
+REPORT: TypeAdapter[Report] = TypeAdapter(Report)
+
+Row = dict[str, Any]
+
+
+def segment_row(payload: bytes, segment: Segment, seq: int, site: str, now: float) -> Row:
+    names = (
+        "id",
+        "episode_id",
+        "patch_id",
+        "boot_id",
+        "part",
+        "continues",
+        "opened_by",
+        "first",
+        "last",
+        "fs",
+    )
+    return {name: getattr(segment, name) for name in names} | {
+        "final": int(segment.final),
+        "leads": json.dumps(segment.leads),
+        "sha256": segment.sha256,
+        "seq": seq,
+        "site": site,
+        "utc_0": segment.clock.utc_0,
+        "clock_fs": segment.clock.fs,
+        "edge_received_at": segment.clock.received_at,
+        "received_at": now,
+        "payload": payload,
+    }
+
+
+def finding_row(finding: Finding, episode_id: str, is_open: bool, segment: Row, now: float) -> Row:
+    row = {
+        "id": make_id("finding", episode_id, finding.label, finding.first),
+        "episode_id": episode_id,
+        "segment_id": finding.segment_id,
+        "label": finding.label,
+        "first": finding.first,
+        "last": finding.last,
+        "leads": json.dumps(finding.leads),
+        "probability": finding.probability,
+        "evidence": json.dumps(dict(finding.evidence)),
+        "open": int(is_open),
+    }
+    return row | timing_columns(segment, finding.last, now)
+
+
+def timing_columns(segment: Row, sample: int, now: float) -> Row:
+    """When the sample was taken and when the part that decided it had reached the edge."""
+    known = segment["utc_0"] is not None and segment["clock_fs"]
+    return {
+        "sampled_at": segment["utc_0"] + sample / segment["clock_fs"] if known else None,
+        "edge_received_at": segment["edge_received_at"],
+        "shown_at": now,
+    }
+
+
+def _finding(row: Row) -> Finding:
+    names = ("segment_id", "label", "first", "last", "probability")
+    leads, evidence = tuple(json.loads(row["leads"])), json.loads(row["evidence"])
+    return Finding(**{name: row[name] for name in names}, leads=leads, evidence=evidence)
+
+
+def finding_json(row: Row) -> Row:
+    finding = _finding(row)
+    return dataclasses.asdict(finding) | {"id": row["id"], "code": finding.code, "open": bool(row["open"])}
+
+
+def stored_finding(row: Row) -> StoredFinding:
+    return StoredFinding(id=row["id"], finding=_finding(row), open=bool(row["open"]), timing=_timing(row))
+
+
+def stored_alert(row: Row) -> StoredAlert:
+    return StoredAlert(
+        alert=ALERT.validate_json(row["alert"]), timing=_timing(row), updated_at=row["updated_at"]
+    )
+
+
+def _timing(row: Row) -> Timing:
+    return Timing(sampled_at=row["sampled_at"], received_at=row["edge_received_at"], shown_at=row["shown_at"])
+
+
+def patch_of(row: Row) -> Patch:
+    names = ("patch_id", "site", "heard_at", "unreadable_s", "missing_s", "unreadable_run_s")
+    fields = {name: row[name] for name in names}
+    return Patch(**fields, online=bool(row["online"]), heartbeat=json.loads(row["heartbeat"]))
+
+
+def spread(seconds: Sequence[float]) -> dict[str, Any]:
+    if not seconds:
+        return {"n": 0, "p50": None, "p95": None}
+    p50, p95 = np.percentile(seconds, [50, 95])
+    return {"n": len(seconds), "p50": round(float(p50), 3), "p95": round(float(p95), 3)}
