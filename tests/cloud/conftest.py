@@ -2,19 +2,68 @@
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from cloud.sqlite_store import SqliteStore
 from models.ecg import Clock, Segment, read_only, segment_id
 from models.recordings import Recording
 from models.screener.runtime import Screener
+from models.wire import topic, unpack
 
 MakePart = Callable[..., Segment]
+
+
+class Edge:
+    """Publishes as patch `p` of site `home` and keeps the acknowledgements."""
+
+    def __init__(self, port: int) -> None:
+        self.acks: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.states: queue.Queue[str] = queue.Queue()
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="edge", protocol=mqtt.MQTTv5)
+        self.client.reconnect_delay_set(1, 1)
+        self.client.on_connect = lambda c, *_: c.subscribe(
+            [(topic("home", "+", "ack"), 1), (topic("home", "cloud", "state"), 1)]
+        )
+        self.client.on_message = self._take
+        self.client.connect_async("127.0.0.1", port)
+        self.client.loop_start()
+
+    def _take(self, _client: mqtt.Client, _user: Any, message: mqtt.MQTTMessage) -> None:
+        said = unpack(bytes(message.payload))
+        if message.topic.endswith("/ack"):
+            self.acks.put(said)
+        else:
+            self.states.put(said["state"])
+
+    def hears(self, state: str) -> None:
+        while self.states.get(timeout=30) != state:
+            pass
+
+    def send(self, payload: bytes, kind: str = "seg", dev: str = "p") -> None:
+        self.client.publish(f"ecg/v1/home/{dev}/{kind}", payload, qos=1)
+
+    def answer(self) -> str:
+        return str(self.acks.get(timeout=20)["status"])
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+@pytest.fixture
+def patch_edge(broker: Any) -> Iterator[Edge]:
+    running = Edge(broker.port)
+    yield running
+    running.close()
 
 
 @pytest.fixture

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import queue
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import cbor2
-import paho.mqtt.client as mqtt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from paho.mqtt.enums import CallbackAPIVersion
 
 from cloud.config import CloudConfig
 from cloud.inbox import Inbox
@@ -21,7 +18,7 @@ from cloud.node import check_patches
 from cloud.sqlite_store import SqliteStore
 from models.ecg import Segment
 from models.errors import UsageError
-from models.wire import encode_segment, pack, topic, unpack
+from models.wire import encode_segment, pack, unpack
 
 MakePart = Callable[..., Segment]
 BEAT = {"v": 1, "patch_id": "p", "boot_id": 1, "newest": 6000, "newest_utc": 1060.0, "fs": 100.0}
@@ -35,43 +32,6 @@ class BrokerProcess(Protocol):
     def kill(self) -> None: ...
 
 
-class Edge:
-    """Publishes as patch `p` of site `home` and keeps the acknowledgements."""
-
-    def __init__(self, port: int) -> None:
-        self.acks: queue.Queue[dict[str, Any]] = queue.Queue()
-        self.cloud: queue.Queue[str] = queue.Queue()
-        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="edge", protocol=mqtt.MQTTv5)
-        self.client.reconnect_delay_set(1, 1)
-        self.client.on_connect = lambda c, *_: c.subscribe(
-            [(topic("home", "+", "ack"), 1), (topic("home", "cloud", "state"), 1)]
-        )
-        self.client.on_message = self._take
-        self.client.connect_async("127.0.0.1", port)
-        self.client.loop_start()
-
-    def _take(self, _client: mqtt.Client, _user: Any, message: mqtt.MQTTMessage) -> None:
-        said = unpack(bytes(message.payload))
-        if message.topic.endswith("/ack"):
-            self.acks.put(said)
-        else:
-            self.cloud.put(said["state"])
-
-    def cloud_is(self, state: str) -> None:
-        while self.cloud.get(timeout=30) != state:
-            pass
-
-    def send(self, payload: bytes, kind: str = "seg", dev: str = "p") -> None:
-        self.client.publish(f"ecg/v1/home/{dev}/{kind}", payload, qos=1)
-
-    def answer(self) -> str:
-        return str(self.acks.get(timeout=20)["status"])
-
-    def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
-
-
 @pytest.fixture
 def inbox(broker: BrokerProcess, store: SqliteStore) -> Iterator[Inbox]:
     running = Inbox(broker.url, "home", store)
@@ -81,11 +41,9 @@ def inbox(broker: BrokerProcess, store: SqliteStore) -> Iterator[Inbox]:
 
 
 @pytest.fixture
-def edge(broker: BrokerProcess, inbox: Inbox) -> Iterator[Edge]:
-    running = Edge(broker.port)
-    running.cloud_is("online")
-    yield running
-    running.close()
+def edge(patch_edge: Any, inbox: Inbox) -> Any:
+    patch_edge.hears("online")
+    return patch_edge
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
@@ -96,7 +54,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 
 def test_an_acknowledged_segment_is_in_the_store_and_the_same_again_is_a_duplicate(
-    edge: Edge, store: SqliteStore, make_part: MakePart
+    edge: Any, store: SqliteStore, make_part: MakePart
 ) -> None:
     part = make_part(0)
     edge.send(encode_segment(part, 0, "home"))
@@ -109,7 +67,7 @@ def test_an_acknowledged_segment_is_in_the_store_and_the_same_again_is_a_duplica
 
 
 def test_a_conflict_is_refused_kept_and_raised_as_a_technical_alert(
-    edge: Edge, store: SqliteStore, make_part: MakePart
+    edge: Any, store: SqliteStore, make_part: MakePart
 ) -> None:
     edge.send(encode_segment(make_part(0, value=1), 0, "home"))
     edge.send(encode_segment(make_part(0, value=2), 0, "home"))
@@ -122,7 +80,7 @@ def test_a_conflict_is_refused_kept_and_raised_as_a_technical_alert(
 
 
 def test_what_cannot_be_read_is_a_dead_letter_and_the_next_one_is_taken(
-    edge: Edge, store: SqliteStore, make_part: MakePart
+    edge: Any, store: SqliteStore, make_part: MakePart
 ) -> None:
     good = encode_segment(make_part(0), 0, "home")
     fields = unpack(good)
@@ -139,17 +97,17 @@ def test_what_cannot_be_read_is_a_dead_letter_and_the_next_one_is_taken(
 
 
 def test_a_segment_sent_while_the_broker_was_killed_is_taken_when_it_is_back(
-    broker: BrokerProcess, edge: Edge, store: SqliteStore, make_part: MakePart
+    broker: BrokerProcess, edge: Any, store: SqliteStore, make_part: MakePart
 ) -> None:
     broker.kill()
     broker.start()
-    edge.cloud_is("online")
+    edge.hears("online")
     edge.send(encode_segment(make_part(0), 0, "home"))
     assert edge.answer() == "committed"
     assert len(store.sha256s()) == 1
 
 
-def test_a_heartbeat_and_a_state_are_what_the_page_shows(edge: Edge, store: SqliteStore) -> None:
+def test_a_heartbeat_and_a_state_are_what_the_page_shows(edge: Any, store: SqliteStore) -> None:
     edge.send(pack(BEAT | {"unreadable_total_s": 5.0, "missing_total_s": 2.0}), "hb")
     wait_until(lambda: bool(store.patches()))
     (patch,) = store.patches()

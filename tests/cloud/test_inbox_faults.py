@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import queue
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-import paho.mqtt.client as mqtt
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 
 from cloud.config import CloudConfig
 from cloud.inbox import Inbox
@@ -22,7 +19,7 @@ from cloud.sqlite_store import SqliteStore
 from cloud.store import Receipt
 from models.ecg import Segment
 from models.errors import DeliveryError
-from models.wire import MAX_PAYLOAD, encode_segment, pack, topic, unpack
+from models.wire import MAX_PAYLOAD, encode_segment, pack, unpack
 
 ROOT = Path(__file__).resolve().parents[2]
 MakePart = Callable[..., Segment]
@@ -44,47 +41,6 @@ class BrokerProcess(Protocol):
     url: str
 
 
-class Listener:
-    """A patch's edge: it sends, and hears its acknowledgements and the cloud's state."""
-
-    def __init__(self, port: int) -> None:
-        self.acks: queue.Queue[dict[str, Any]] = queue.Queue()
-        self.states: queue.Queue[str] = queue.Queue()
-        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="listener", protocol=mqtt.MQTTv5)
-        self.client.reconnect_delay_set(1, 1)
-        self.client.on_connect = lambda c, *_: c.subscribe(
-            [(topic("home", "+", "ack"), 1), (topic("home", "cloud", "state"), 1)]
-        )
-        self.client.on_message = self._take
-        self.client.connect_async("127.0.0.1", port)
-        self.client.loop_start()
-
-    def _take(self, _client: mqtt.Client, _user: Any, message: mqtt.MQTTMessage) -> None:
-        said = unpack(bytes(message.payload))
-        if message.topic.endswith("/ack"):
-            self.acks.put(said)
-        else:
-            self.states.put(said["state"])
-
-    def send(self, payload: bytes, kind: str = "seg", dev: str = "p") -> None:
-        self.client.publish(f"ecg/v1/home/{dev}/{kind}", payload, qos=1)
-
-    def hears(self, state: str) -> None:
-        while self.states.get(timeout=30) != state:
-            pass
-
-    def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
-
-
-@pytest.fixture
-def listener(broker: BrokerProcess) -> Iterator[Listener]:
-    running = Listener(broker.port)
-    yield running
-    running.close()
-
-
 def wait_until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
     while not holds():
@@ -93,28 +49,28 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 
 def test_a_node_killed_between_commit_and_word_is_sent_it_again_and_has_it_once(
-    broker: BrokerProcess, listener: Listener, tmp_path: Path, make_part: MakePart
+    broker: BrokerProcess, patch_edge: Any, tmp_path: Path, make_part: MakePart
 ) -> None:
     path = tmp_path / "cloud.db"
     part = make_part(0)
     dying = subprocess.Popen([sys.executable, "-c", DYING, broker.url, str(path)], cwd=ROOT)
-    listener.hears("online")
-    listener.send(encode_segment(part, 0, "home"))
+    patch_edge.hears("online")
+    patch_edge.send(encode_segment(part, 0, "home"))
     assert dying.wait(timeout=30) == -signal.SIGKILL
-    listener.hears("offline")
-    assert listener.acks.empty()
+    patch_edge.hears("offline")
+    assert patch_edge.acks.empty()
     store = SqliteStore(str(path))
     assert store.sha256s() == {part.id: part.sha256}
     inbox = Inbox(broker.url, "home", store)
     inbox.start()
-    listener.hears("online")
-    listener.send(encode_segment(part, 0, "home"))
-    ack = listener.acks.get(timeout=20)
+    patch_edge.hears("online")
+    patch_edge.send(encode_segment(part, 0, "home"))
+    ack = patch_edge.acks.get(timeout=20)
     assert (ack["id"], ack["status"]) == (part.id, "duplicate")
     assert (store.pending(), len(store.sha256s())) == (1, 1)
     assert [event.kind for event in store.events(0)].count("segment") == 1
     inbox.stop()
-    listener.hears("offline")
+    patch_edge.hears("offline")
     store.close()
 
 
@@ -132,23 +88,23 @@ class Full(SqliteStore):
 
 
 def test_what_cannot_be_stored_is_not_acknowledged_and_is_taken_when_there_is_room_again(
-    broker: BrokerProcess, listener: Listener, tmp_path: Path, make_part: MakePart
+    broker: BrokerProcess, patch_edge: Any, tmp_path: Path, make_part: MakePart
 ) -> None:
     """More of them than a broker lets be on the way: the inbox must not starve of its own backlog."""
     store = Full(str(tmp_path / "full.db"))
     inbox = Inbox(broker.url, "home", store)
     inbox.start()
-    listener.hears("online")
+    patch_edge.hears("online")
     payload = encode_segment(make_part(0), 0, "home")
     for sent in range(1, 151):
-        listener.send(payload)
+        patch_edge.send(payload)
         if sent % 50 == 0:
             wait_until(lambda n=sent: store.refused == n)  # type: ignore[misc]
-    assert listener.acks.empty()
+    assert patch_edge.acks.empty()
     assert store.rejects() == []
     store.room = True
-    listener.send(payload)
-    assert listener.acks.get(timeout=20)["status"] == "committed"
+    patch_edge.send(payload)
+    assert patch_edge.acks.get(timeout=20)["status"] == "committed"
     inbox.stop()
     store.close()
 
