@@ -7,7 +7,8 @@ const MM = 96 / 25.4; // CSS pixels; a CSS inch is 96 px
 const MM_PER_S = 25;
 const MM_PER_MV = 10;
 const PX_PER_S = MM_PER_S * MM;
-const HEAD = 7 * MM; // room for chips above the first lead
+const LANE = 24; // px: a rail and its chip
+const HEAD = 2 * LANE + 4; // above the first lead: beats, and what lasts
 const FOOT = 6 * MM; // room for the time axis
 const ROOM_MV = 0.3; // above and below the signal of a lead
 
@@ -175,27 +176,38 @@ class EcgStrip extends HTMLElement {
     }
   }
 
-  // A faint tint, a rail and a chip: colour on the trace itself would hide it.
-  #marks({ ctx, left, width, ink }) {
-    const [top, bottom] = [this.#rows[0].top, this.#rows.at(-1).bottom];
-    let free = -Infinity; // right end of the last chip
+  // A faint tint, a rail and a chip: colour on the trace itself would hide it. Beats have the lane at the paper,
+  // what lasts has the lane above and no tint, or it would drown the beats within.
+  #marks(view) {
+    const lanes = [[], []];
     for (const [i, span] of this.#meta.findings.entries()) {
-      const x0 = this.#x(span.first) - left;
-      const x1 = this.#x(span.last + 1) - left;
-      if (x1 < 0 || x0 > width) continue;
-      const technical = span.label === "NOISE" || span.label === "LEADOFF";
-      ctx.fillStyle = i === this.#current ? ink.chosen : technical ? ink.dull : ink.tint;
-      ctx.fillRect(x0, top, x1 - x0, bottom - top);
+      const x0 = this.#x(span.first) - view.left;
+      const x1 = this.#x(span.last + 1) - view.left;
+      if (x1 >= 0 && x0 <= view.width) lanes[x1 - x0 > PX_PER_S ? 1 : 0].push({ ...span, i, x0, x1 });
+    }
+    lanes.forEach((marks, lane) => this.#lane(view, marks, lane));
+  }
+
+  #lane({ ctx, ink }, marks, lane) {
+    const [top, bottom] = [this.#rows[0].top, this.#rows.at(-1).bottom];
+    const rail = top - 3 - lane * LANE;
+    let free = 2; // right end of the last chip
+    for (const { i, label, x0, x1 } of marks) {
+      const technical = label === "NOISE" || label === "LEADOFF";
+      if (lane === 0 || technical || i === this.#current) {
+        ctx.fillStyle = i === this.#current ? ink.chosen : technical ? ink.dull : ink.tint;
+        ctx.fillRect(x0, top, x1 - x0, bottom - top);
+      }
       ctx.fillStyle = technical ? ink.quiet : ink.rail;
-      ctx.fillRect(x0, top - 3, x1 - x0, 3);
+      ctx.fillRect(x0, rail, x1 - x0, 3);
       ctx.font = "600 11px system-ui, sans-serif";
-      const text = ctx.measureText(span.label).width;
-      const at = Math.max(x0, 2);
-      if (at < free) continue;
-      roundRect(ctx, at, top - 20, text + 10, 16);
+      const wide = ctx.measureText(label).width + 10;
+      const at = lane === 0 ? Math.max(x0, 2) : Math.max(x0, free);
+      if (at < free || at > Math.max(x0, x1 - wide)) continue; // no room: the rail and the table still say it
+      roundRect(ctx, at, rail - 17, wide, 16);
       ctx.fillStyle = ink.onRail;
-      ctx.fillText(span.label, at + 5, top - 8);
-      free = at + text + 13;
+      ctx.fillText(label, at + 5, rail - 5);
+      free = at + wide + 3;
     }
   }
 
