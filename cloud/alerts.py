@@ -28,7 +28,8 @@ class Cause:
     label: str
     at: int
     rule: str
-    report_id: str | None = None  # the episode's newest report when the rule first held
+    part: int = 0  # of the episode, with which the rule first held
+    report_id: str | None = None  # the episode's newest report then
 
 
 def causes(
@@ -36,9 +37,10 @@ def causes(
     rules: RuleConfig,
     fs: float,
     before: Iterable[Cause] = (),
+    part: int = 0,
     report_id: str | None = None,
 ) -> list[Cause]:
-    """The first time each rule held in the episode, most urgent first.
+    """The first time each rule held in the episode: in the order of parts, in each the most urgent first.
 
     `before` are the causes after the part before: what once held stays, however a spell goes on, so that it
     does not matter whether parts came one by one or all at once.
@@ -47,8 +49,8 @@ def causes(
     found += _frequent(analyst, rules, fs)
     first = {(cause.priority, cause.label): cause for cause in before}
     for cause in sorted(found, key=lambda c: c.at):
-        first.setdefault((cause.priority, cause.label), replace(cause, report_id=report_id))
-    return sorted(first.values(), key=lambda c: (-c.priority, c.at, c.label))
+        first.setdefault((cause.priority, cause.label), replace(cause, part=part, report_id=report_id))
+    return sorted(first.values(), key=lambda c: (c.part, -c.priority, c.at, c.label))
 
 
 def judge(

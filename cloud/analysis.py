@@ -19,7 +19,7 @@ class EpisodeAnalysis:
 
     def __init__(self, network: Screener, rules: RuleConfig) -> None:
         self.analyst = EpisodeAnalyst(network, rules)
-        self.causes: list[Cause] = []  # of alerts, most urgent first
+        self.causes: list[Cause] = []  # of alerts, in the order in which they held
         self.parts: list[str] = []  # ids pushed so far
         self.reports: list[Report] = []
         self._rules = rules
@@ -31,7 +31,7 @@ class EpisodeAnalysis:
             self.reports.append(write_report(self.analyst, tuple(self.parts), segment))
             out.append(self.reports[-1])
         report_id = self.reports[-1].id if self.reports else None
-        self.causes = causes(self.analyst, self._rules, segment.fs, self.causes, report_id)
+        self.causes = causes(self.analyst, self._rules, segment.fs, self.causes, segment.part, report_id)
         return out
 
     def follows(self, segments: Iterable[Segment]) -> bool:

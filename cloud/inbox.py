@@ -180,7 +180,12 @@ def _no_delay(_client: mqtt.Client, _user: Any, sock: Any) -> None:
 
 
 def _address(url: str) -> tuple[str, int]:
-    parts = urlsplit(url)
-    if parts.scheme != "mqtt" or not parts.hostname:
-        raise UsageError(f"{url!r} is not a broker address; write mqtt://host:port.")
-    return parts.hostname, parts.port or 1883
+    refusal = f"{url!r} is not a broker address; write mqtt://host:port."
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or 1883  # reading a port that is no number raises
+    except ValueError as error:
+        raise UsageError(refusal) from error
+    if parts.scheme != "mqtt" or not host:
+        raise UsageError(refusal)
+    return host, port

@@ -7,12 +7,15 @@ import contextlib
 import logging
 import signal
 import time
+from pathlib import Path
 
 from cloud.broker import check_port
 from cloud.config import CloudConfig
 from cloud.inbox import Inbox
 from cloud.store import Patch, Store, open_store
 from cloud.worker import Worker
+from models.errors import UsageError
+from models.screener.runtime import Screener
 
 logger = logging.getLogger(__name__)
 
@@ -24,12 +27,11 @@ async def serve(config: CloudConfig) -> None:
 
     Raises:
         DeliveryError: the port is taken, or the store cannot be opened.
+        UsageError: the weights cannot be loaded.
     """
-    from models.screener.runtime import Screener
-
     check_port(config.port, config.host, "page")
+    network = _network(config.weights)
     store = open_store(config.store)
-    network = Screener(config.weights)
     workers = [Worker(store, network, config) for _ in range(config.workers)]
     inbox = Inbox(config.broker, config.site, store)
     await asyncio.to_thread(_warm_up)
@@ -48,6 +50,13 @@ async def serve(config: CloudConfig) -> None:
         for worker in workers:
             await asyncio.to_thread(worker.join)
         store.close()
+
+
+def _network(weights: Path | None) -> Screener:
+    try:
+        return Screener(weights)
+    except Exception as error:  # ONNX Runtime's errors have no common type
+        raise UsageError(f"The weights {weights} cannot be loaded: {error}") from error
 
 
 def _warm_up() -> None:

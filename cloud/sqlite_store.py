@@ -55,8 +55,9 @@ class SqliteStore:
         self._closing = False
         try:
             migrations.apply(self._db)
-        except sqlite3.Error as error:
-            raise DeliveryError(f"The store {path} cannot be opened: {error}. Check its folder.") from error
+        except (sqlite3.Error, DeliveryError) as error:
+            cause = error.__cause__ or error
+            raise DeliveryError(f"The store {path} cannot be opened: {cause}. Check its folder.") from error
         self._latest = self.last_event()
 
     # -- inbox ---------------------------------------------------------------------------------------
@@ -377,7 +378,8 @@ class SqliteStore:
     def _db(self) -> Database:
         """This thread's connection."""
         if not hasattr(self._local, "db"):
-            self._local.db = connect(self._path)
+            with self._told():
+                self._local.db = connect(self._path)
             self._opened.append(self._local.db)
         db: Database = self._local.db
         return db
@@ -410,12 +412,22 @@ class SqliteStore:
                 self._latest = latest
                 self._news.notify_all()
 
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """The database's errors as ours: to the inbox any other error means that the message is at fault."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise DeliveryError(f"The store {self._path} cannot be read: {error}.") from error
+
     def _all(self, sql: str, *values: object) -> list[Row]:
-        return list(self._db.query(sql, list(values)))
+        with self._told():
+            return list(self._db.query(sql, list(values)))
 
     def _one(self, sql: str, *values: object) -> Row | None:
         rows = self._all(sql, *values)
         return rows[0] if rows else None
 
     def _scalar(self, sql: str, *values: object) -> Any:
-        return self._db.execute(sql, list(values)).fetchone()[0]
+        with self._told():
+            return self._db.execute(sql, list(values)).fetchone()[0]

@@ -199,7 +199,11 @@ def _no_delay(_client: mqtt.Client, _user: Any, sock: Any) -> None:
 
 def _address(url: str) -> tuple[str, int, bool]:
     parts = urlsplit(url)
-    if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
+    try:
+        port = parts.port
+    except ValueError:  # not a number, or out of range
+        port = 0
+    if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname or port == 0:
         raise DeliveryError(f"{url!r} is not a broker address; write mqtt://host:port or mqtts://host:port.")
     tls = parts.scheme == "mqtts"
-    return parts.hostname, parts.port or (8883 if tls else 1883), tls
+    return parts.hostname, port or (8883 if tls else 1883), tls

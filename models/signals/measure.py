@@ -86,7 +86,8 @@ def _boundaries(microvolts: Microvolts, fs: float, r: Offsets, gone: Mask) -> di
     tallest = np.argmax(np.median(np.abs(band_passed(x, fs, PEAK_BAND))[:, r[whole]], axis=1))
     waves = _delineate(band_passed(x, fs, BAND)[tallest], fs, r[whole])
     for name, at in nowhere.items():
-        at[whole] = np.asarray(waves[f"ECG_{name}"], dtype=np.float64)
+        known = waves[f"ECG_{name}"]  # without the first beat's where that is sample 0: neurokit2 drops it
+        at[np.flatnonzero(whole)[whole.sum() - len(known) :]] = known
     return nowhere
 
 

@@ -117,9 +117,12 @@ def test_a_heartbeat_and_a_state_are_what_the_page_shows(edge: Any, store: Sqlit
     assert store.patches()[0].heartbeat["newest"] == 6000
 
 
-def test_an_address_that_is_none_is_one_sentence(store: SqliteStore) -> None:
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1", "mqtt://", "mqtt://h:port", "mqtt://h:99999", "mqtt://[h"]
+)
+def test_an_address_that_is_none_is_one_sentence(store: SqliteStore, url: str) -> None:
     with pytest.raises(UsageError, match="mqtt://host:port"):
-        Inbox("http://127.0.0.1", "home", store)
+        Inbox(url, "home", store)
 
 
 @pytest.fixture

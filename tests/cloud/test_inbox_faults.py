@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -204,3 +206,31 @@ def test_segments_the_cloud_refused_are_told_until_the_edge_has_none(deaf: Inbox
     deaf._take("ecg/v1/home/p/hb", pack(BEAT | {"refused": 0, "newest_utc": None}))
     check_patches(store, CloudConfig(), time.time())
     assert store.technical_alerts() == []
+
+
+class Answers(Inbox):
+    """Never connected; remembers what it would have answered."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        super().__init__("mqtt://127.0.0.1:1", "home", store)
+        self.said: list[str] = []
+
+    def _answer(self, site: str, dev: str, segment: str, status: str, sha256: str | None) -> None:
+        self.said.append(status)
+
+
+def test_a_store_that_cannot_be_opened_for_a_moment_refuses_no_segment(
+    store: SqliteStore, make_part: MakePart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(path: str) -> Any:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    inbox, payload = Answers(store), encode_segment(make_part(0), 0, "home")
+    with ThreadPoolExecutor(1) as paho, monkeypatch.context() as patched:
+        patched.setattr("cloud.sqlite_store.connect", away)
+        with pytest.raises(DeliveryError, match="unable to open"):
+            paho.submit(inbox._take, "ecg/v1/home/p/seg", payload).result()
+        assert inbox.said == []
+        patched.undo()
+        paho.submit(inbox._take, "ecg/v1/home/p/seg", payload).result()
+    assert (inbox.said, store.rejects()) == (["committed"], [])

@@ -23,7 +23,7 @@ from cloud.broker import free_port
 from cloud.config import CloudConfig
 from cloud.node import _watch_patches, check_patches, serve
 from cloud.sqlite_store import SqliteStore
-from models.errors import DeliveryError
+from models.errors import DeliveryError, UsageError
 from models.wire import topic, unpack
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,6 +114,17 @@ async def test_a_page_port_that_is_taken_is_one_sentence(
     config = CloudConfig(broker=broker.url, store=f"sqlite:///{tmp_path / 'other.db'}", port=port)
     with pytest.raises(DeliveryError, match=f"page cannot listen on .*{port}: another program already does"):
         await serve(config)
+    assert not (tmp_path / "other.db").exists()
+
+
+async def test_weights_that_are_none_are_one_sentence_and_make_no_store(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_text("not a network")
+    for weights in (broken, tmp_path / "nowhere.onnx"):
+        store = f"sqlite:///{tmp_path / 'other.db'}"
+        config = CloudConfig(store=store, port=free_port(), weights=weights)
+        with pytest.raises(UsageError, match=f"{weights.name} cannot be loaded"):
+            await serve(config)
     assert not (tmp_path / "other.db").exists()
 
 

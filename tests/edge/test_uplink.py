@@ -189,6 +189,6 @@ async def test_junk_on_the_acknowledgement_topic_changes_nothing(broker: Any, bo
 
 
 def test_an_address_that_is_none_is_one_clear_sentence(box: Outbox) -> None:
-    for url in ("localhost:1883", "http://x", "mqtt://"):
+    for url in ("localhost:1883", "http://x", "mqtt://", "mqtt://x:y", "mqtt://x:99999"):
         with pytest.raises(DeliveryError, match="not a broker address"):
             Uplink(url, "home", box)

@@ -253,9 +253,12 @@ class EcgStrip extends HTMLElement {
         ctx.fillRect(x0, top, x1 - x0, bottom - top);
       }
       ctx.strokeStyle = colour;
-      ctx.lineWidth = 1;
+      ctx.lineWidth = 1.4;
       ctx.beginPath();
-      for (let x = x0 - (bottom - top); x < x1; x += 8) line(ctx, x, bottom, x + bottom - top, top);
+      const high = Math.round(bottom - top); // through the corners of pixels: crisp at 45 degrees
+      for (let x = Math.round(x0) - high; x < x1; x += 8) {
+        line(ctx, x, Math.round(bottom), x + high, Math.round(bottom) - high);
+      }
       ctx.stroke();
       ctx.restore();
       const text = `${word} ${(count / this.#meta.fs).toFixed(1)} s`;

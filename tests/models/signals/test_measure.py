@@ -122,3 +122,12 @@ def test_noise_is_measured_without_error_or_warning(seed: int) -> None:
     m = measure_intervals(x, FS, r)
     assert (m.onsets >= 0).all()
     assert (m.offsets < 3600).all()
+
+
+def test_a_wave_that_begins_at_the_very_first_sample_costs_no_other_beat_its_boundaries() -> None:
+    """neurokit2 leaves out what lies at sample 0; cut anywhere before the first beat, one cut does that."""
+    x, r = heart(pr=0.28)
+    whole = measure_intervals(x, FS, r)
+    for cut in range(int(r[0] - 0.3 * FS)):
+        part = measure_intervals(x[:, cut:], FS, r - cut)
+        np.testing.assert_allclose(part.onsets[1:] + cut, whole.onsets[1:], atol=2)
