@@ -65,12 +65,26 @@ def export(net: ScreenerNet, path: Path, operating: Operating, data: str) -> Non
         )
     assert program is not None
     model = program.model_proto
+    _forget_origin(model)
     for key, value in _metadata(operating, data).items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
     onnx.checker.check_model(model)
     onnx.save_model(model, str(staging))
     staging.replace(path)
+
+
+def _forget_origin(model: Any) -> None:
+    """The exporter writes where each node was made; the same weights shall be the same bytes anywhere."""
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    for part in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    for function in model.functions:
+        for node in function.node:
+            node.doc_string = ""
+            del node.metadata_props[:]
 
 
 def _metadata(operating: Operating, data: str) -> dict[str, str]:
