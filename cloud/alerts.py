@@ -17,6 +17,7 @@ from models.ecg import Segment, make_id
 from models.verdicts import Alert, Priority
 
 MINUTE_S = 60.0
+FADING_MV = 1.0  # of the baseline during a pause: rather a lead that comes off, but never taken for granted
 RATE_LABELS = {"BRADY": "below", "TACHY": "above"}
 
 
@@ -102,11 +103,8 @@ def _of_spell(spell: Spell, rules: RuleConfig, fs: float) -> list[Cause]:
                 at = spell.marks[rules.run_beats - 1]
                 holds(Priority.MEDIUM, at, f"{rules.run_beats} or more ventricular beats in a row")
         case "PAUSE" if lasts >= rules.pause_s:
-            holds(
-                Priority.HIGH,
-                spell.first + round(rules.pause_s * fs),
-                f"no beat for {rules.pause_s:g} s or more",
-            )
+            at = spell.first + round(rules.pause_s * fs)
+            holds(Priority.HIGH, at, f"no beat for {rules.pause_s:g} s or more{_fading(spell)}")
         case "AFIB" if lasts >= rules.af_s:
             at = spell.first + round(rules.af_s * fs)
             holds(Priority.MEDIUM, at, f"atrial fibrillation for {rules.af_s:g} s or more")
@@ -115,6 +113,11 @@ def _of_spell(spell: Spell, rules: RuleConfig, fs: float) -> list[Cause]:
             side = RATE_LABELS[spell.label]
             holds(Priority.MEDIUM, spell.marks[0], f"mean rate {side} {limit:g}/min over 30 s")
     return out
+
+
+def _fading(spell: Spell) -> str:
+    moved = spell.evidence.get("baseline_moved_mv", 0.0)
+    return f"; the baseline moved by {moved:.1f} mV: check the electrode" if moved > FADING_MV else ""
 
 
 def _frequent(analyst: EpisodeAnalyst, rules: RuleConfig, fs: float) -> list[Cause]:

@@ -7,6 +7,7 @@ the episode is over; it belongs to the part that holds its R peak, and never cha
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -24,6 +25,7 @@ from models.verdicts import Finding, Measurements
 CONTEXT_S = 30.0
 DECIDE_S = 1.0  # of signal that must follow a beat
 REFRACTORY_S = 0.2
+BASELINE_S = 0.5
 AFTER_HOLE_S = 0.5
 RR_BEATS = 8  # an early beat is early against so many before it
 AF_IRREGULARITY = 0.06
@@ -47,6 +49,7 @@ class EpisodeAnalyst:
         self._decided = -1
         self._context: tuple[int, Microvolts, Mask] | None = None
         self._tokens: dict[str, list[float]] = {"AFIB": [], "VF": []}  # a value every token_s from the start
+        self._baseline: list[npt.NDArray[np.float32]] = []  # (lead,) microvolts, every half second
         self._intervals: list[Intervals] = []
         self._parts: list[tuple[int, str]] = []  # (last sample, id)
 
@@ -62,6 +65,7 @@ class EpisodeAnalyst:
             self.darks.append(_dark(segment, segment.first, segment.last, "too short"))
         decided = segment.last if segment.final else segment.last - round(DECIDE_S * segment.fs)
         found = self._decide(segment, first, microvolts, missing, decided)
+        self._note_baseline(segment.fs, first, microvolts, decided)
         self._decided = max(self._decided, decided)
         self._apply_rules(segment)
         closed = [self._finding(spell) for spell in self.spells if not spell.open and spell.label != "V"]
@@ -184,6 +188,15 @@ class EpisodeAnalyst:
             },
         )
 
+    def _note_baseline(self, fs: float, first: int, microvolts: Microvolts, decided: int) -> None:
+        """The median of every decided half second, on the episode's own grid; 0 where nothing came."""
+        assert self._head is not None
+        step = round(BASELINE_S * fs)
+        while (begin := self._head.first + len(self._baseline) * step) + step <= decided + 1:
+            block = microvolts[:, max(0, begin - first) : max(0, begin + step - first)]
+            whole = block.shape[1] == step
+            self._baseline.append(np.median(block, axis=1) if whole else np.zeros(len(block), np.float32))
+
     def _note_tokens(self, scores: Scores | None, segment: Segment, first: int, decided: int) -> None:
         """The decided tokens, sampled on the episode's own grid: contexts begin anywhere, this does not.
 
@@ -211,20 +224,33 @@ class EpisodeAnalyst:
         self.spells = [
             *runs(beats, darks, fs, ended=ended),
             *patterns(beats, darks, ended=ended),
-            *pauses(
-                beats,
-                darks,
-                fs,
-                begin=self._head.first,
-                decided=self._decided,
-                segment_id=self._head.id,
-                ended=ended,
-            ),
+            *self._pauses(ended=ended),
             *rates(beats, darks, fs, slow=self._rules.slow_bpm, fast=self._rules.fast_bpm, ended=ended),
             *self._stretches("AFIB", AF_TOKENS, ended=ended),
             *self._stretches("VF", VF_TOKENS, ended=ended),
             *self._unreadable(ended=ended),
         ]
+
+    def _pauses(self, *, ended: bool) -> list[Spell]:
+        """With how far the baseline moved meanwhile, on the steadiest lead: one that comes off fades slowly, a
+        heart that stands still leaves it where it was. It is said, and never silences."""
+        assert self._head is not None
+        head, step = self._head, round(BASELINE_S * self._head.fs)
+        out = []
+        for spell in pauses(
+            self.beats,
+            self.darks,
+            head.fs,
+            begin=head.first,
+            decided=self._decided,
+            segment_id=head.id,
+            ended=ended,
+        ):
+            begin, end = -(-(spell.first - head.first) // step) + 1, (spell.last - head.first) // step
+            between = np.array(self._baseline[begin:end]).reshape(-1, len(head.leads))
+            moved = float(np.ptp(between, axis=0).min()) / 1000 if len(between) else 0.0
+            out.append(replace(spell, evidence={**spell.evidence, "baseline_moved_mv": round(moved, 2)}))
+        return out
 
     def _stretches(self, label: str, how: dict[str, int], *, ended: bool) -> list[Spell]:
         assert self._head is not None

@@ -61,6 +61,16 @@ def test_a_made_asystole_with_sensor_noise_reaches_the_cloud_and_alerts(
     alerts = [verdict for verdict in said if isinstance(verdict, Alert)]
     assert ("PAUSE", Priority.HIGH) in {(alert.label, alert.priority) for alert in alerts}
     assert alerts[-1].at < round(15 * excerpt.fs) + round(6 * excerpt.fs)
+    assert "electrode" not in alerts[-1].rule
+
+
+def test_a_lead_that_fades_alerts_all_the_same_and_says_that_the_baseline_moved(
+    network: Screener, excerpt: Recording
+) -> None:
+    _, _, said = through(network, excerpt)
+    (pause,) = (v for v in said if isinstance(v, Alert) and v.label == "PAUSE")
+    assert pause.priority is Priority.HIGH
+    assert "the baseline moved by 1.7 mV: check the electrode" in pause.rule
 
 
 def test_an_alert_about_a_standstill_does_not_wait_for_its_end(network: Screener, excerpt: Recording) -> None:
