@@ -232,8 +232,8 @@ class EpisodeAnalyst:
         ]
 
     def _pauses(self, *, ended: bool) -> list[Spell]:
-        """With how far the baseline moved meanwhile, on the steadiest lead: one that comes off fades slowly, a
-        heart that stands still leaves it where it was. It is said, and never silences."""
+        """With how far the baseline moved meanwhile, on the steadiest lead: one that comes off fades slowly,
+        a heart at a standstill leaves it where it was. It is said, and never silences."""
         assert self._head is not None
         head, step = self._head, round(BASELINE_S * self._head.fs)
         out = []
