@@ -76,13 +76,18 @@ async def _serve_page(store: Store, config: CloudConfig) -> None:
         port=config.port,
         log_level="warning",
         lifespan="on",
-        timeout_graceful_shutdown=1,  # live pages never end by themselves
+        timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(options)
     # uvicorn would raise the signal again when it is done, and end the process before everybody else has.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
+
+    def stop(number: int) -> None:
+        app.state.hub.close()  # live pages never end by themselves
+        server.handle_exit(number, None)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
+        asyncio.get_running_loop().add_signal_handler(number, stop, number)
     await server.serve()
 
 

@@ -43,6 +43,8 @@ from models.sqlite import Database, connect
 from models.verdicts import Alert, Report
 from models.wire import decode_segment
 
+HOP_S = 5.0  # the edge counts unreadable signal a hop at a time: the newest hop may not be counted yet
+
 
 class SqliteStore:
     """`cloud.store.Store`; see there. Errors of the database are DeliveryError."""
@@ -90,11 +92,11 @@ class SqliteStore:
             db.table("rejects").insert({**row, "payload": payload, "received_at": now})
 
     def heartbeat(self, patch_id: str, site: str, heartbeat: Mapping[str, Any], *, now: float) -> None:
-        """Seconds unreadable and missing run on over heartbeats until a second of signal could be read."""
+        """Seconds unreadable and missing run on over heartbeats until more than a hop could be read."""
         before = self._one("select * from patches where patch_id = ?", patch_id) or {}
         lost = float(heartbeat.get("unreadable_s", 0)) + float(heartbeat.get("missing_s", 0))
         heard = int(heartbeat["newest"]) - int(json.loads(before.get("heartbeat") or "{}").get("newest", 0))
-        dark = lost > 0 and lost >= heard / float(heartbeat["fs"]) - 1.0
+        dark = lost > 0 and lost >= heard / float(heartbeat["fs"]) - HOP_S
         row = {
             "patch_id": patch_id,
             "site": site,

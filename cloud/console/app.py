@@ -32,7 +32,10 @@ HEADERS = {
 
 
 def create_app(store: Store, site: str = "home") -> FastAPI:
-    """The console over one store; `site` is named in the page's head."""
+    """The console over one store; `site` is named in the page's head.
+
+    Before its server stops, call `app.state.hub.close()`: open pages would keep it waiting.
+    """
     hub = Hub(store)
 
     @contextlib.asynccontextmanager
@@ -41,6 +44,7 @@ def create_app(store: Store, site: str = "home") -> FastAPI:
             yield
 
     app = FastAPI(title="anyECG", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.state.hub = hub
     # Another site's name that resolves to this machine must not reach the page.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
@@ -70,7 +74,11 @@ def _pages(app: FastAPI, store: Store, site: str) -> None:
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined
     )
     templates.globals.update(
-        wording=views.WORDING, review=views.REVIEW, not_assessed=views.NOT_ASSESSED, site=site
+        wording=views.WORDING,
+        review=views.REVIEW,
+        not_assessed=views.NOT_ASSESSED,
+        recent=views.RECENT,
+        site=site,
     )
 
     def render(name: str, **values: Any) -> HTMLResponse:

@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator
 
 from cloud.store import Event, Store
+from models.errors import DeliveryError
 
 BEAT_S = 5.0  # a page that hears nothing for twice as long says that it is not live
 
@@ -17,8 +18,7 @@ class Hub:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._news = asyncio.Condition()
-        self._wakes = 0
+        self._news = asyncio.Event()  # replaced whenever it is set: who waits holds the one it saw
         self._closing = False
 
     @contextlib.asynccontextmanager
@@ -27,39 +27,48 @@ class Hub:
         try:
             yield
         finally:
-            self._closing = True
+            self.close()
             self._store.wake()
             await watch
+
+    def close(self) -> None:
+        """End the streams of all pages: they never end by themselves, and a server that stops would wait."""
+        self._closing = True
+        self._announce()
 
     async def stream(self, after: int) -> AsyncIterator[str]:
         """Events newer than `after`, as text/event-stream; a `beat` when nothing happened for 5 s."""
         yield "retry: 1000\n\n"
         after = min(after, await asyncio.to_thread(self._store.last_event))  # a new store begins anew
         while not self._closing:
-            wakes = self._wakes  # before reading: what is committed meanwhile is not slept over
+            news = self._news  # before reading: what is committed meanwhile is not slept over
             events = await asyncio.to_thread(self._store.events, after)
             for event in events:
                 after = event.id
                 yield _message(event)
-            if not events and not await self._woken(wakes):
+            if not events and not await _within(news, BEAT_S):
                 yield "event: beat\ndata: {}\n\n"
-
-    async def _woken(self, wakes: int) -> bool:
-        """True once something may have been committed since `wakes` was read, False after 5 s."""
-        async with self._news:
-            try:
-                await asyncio.wait_for(self._news.wait_for(lambda: self._wakes != wakes), BEAT_S)
-            except TimeoutError:
-                return False
-        return True
 
     async def _watch(self) -> None:
         while not self._closing:
-            last = await asyncio.to_thread(self._store.last_event)
-            await asyncio.to_thread(self._store.wait, last, BEAT_S)
-            async with self._news:
-                self._wakes += 1
-                self._news.notify_all()
+            try:
+                last = await asyncio.to_thread(self._store.last_event)
+                await asyncio.to_thread(self._store.wait, last, BEAT_S)
+            except DeliveryError:  # away for a while: the pages' own reading says so
+                await asyncio.sleep(1.0)
+            self._announce()
+
+    def _announce(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+
+async def _within(news: asyncio.Event, seconds: float) -> bool:
+    try:
+        await asyncio.wait_for(news.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
 
 
 def _message(event: Event) -> str:

@@ -14,6 +14,9 @@ from models.verdicts import LABELS, DecidedBy, Priority, Report
 WORDING = "Decision support. Not a diagnosis. Not for emergency monitoring."
 REVIEW = "AI-generated, not yet reviewed"
 SYMBOLS = {Priority.HIGH: "▲▲▲", Priority.MEDIUM: "▲▲", Priority.LOW: "▲", Priority.TECHNICAL: "■"}
+RECENT = 5  # causes of an alert that its card shows unfolded
+UNITS = {"ms": "ms", "s": "s", "mv": "mV", "bpm": "/min"}  # last word of an evidence's key
+SHORT = {"r": "R", "rr": "RR", "qrs": "QRS"}
 NOT_ASSESSED = ", ".join(row.plain for row in LABELS.values() if row.decided_by is DecidedBy.NOT_ASSESSED)
 
 Row = dict[str, Any]
@@ -65,6 +68,8 @@ def _entry(entry: Mapping[str, Any], episode: Episode | None) -> Row:
         "rule": entry["rule"],
         "at_s": entry["at"] / episode.fs if episode else None,
         "recorded": moment(entry["utc"]),
+        "episode_id": entry["episode_id"],
+        "at": entry["at"],
     }
 
 
@@ -86,6 +91,7 @@ def _patch(patch: Patch, now: float) -> Row:
         "patch_id": patch.patch_id,
         "online": patch.online,
         "ended": bool(beat.get("ended")),
+        "heard": bool(beat),
         "newest_utc": beat.get("newest_utc"),
         "age": None if (age := patch.newest_age_s(now)) is None else lasting(age),
         "battery": None if battery is None else f"{battery / 1000:.2f} V",
@@ -102,13 +108,16 @@ class EpisodeView:
     episode: Episode
     findings: list[StoredFinding]
     report: Report | None
+    reported: int | None  # last sample that the report knows of
 
     @classmethod
     def of(cls, store: Store, episode_id: str) -> EpisodeView | None:
         episode = store.episode(episode_id)
         if episode is None:
             return None
-        return cls(episode, store.findings(episode_id), store.report(episode_id))
+        report = store.report(episode_id)
+        newest = store.segment(report.segment_ids[-1]) if report else None
+        return cls(episode, store.findings(episode_id), report, newest.last if newest else None)
 
     def rows(self) -> list[Row]:
         return [_finding(stored, self.episode) for stored in self.findings]
@@ -117,6 +126,12 @@ class EpisodeView:
         """(plain name, how many), most first."""
         found = Counter(LABELS[stored.finding.label].plain for stored in self.findings)
         return found.most_common()
+
+    def behind(self) -> str | None:
+        """How much of the episode the report does not know of yet, None where it knows all."""
+        if self.reported is None or self.reported >= self.episode.last:
+            return None
+        return lasting((self.episode.last - self.reported) / self.episode.fs)
 
     def span(self) -> str:
         e = self.episode
@@ -140,13 +155,25 @@ def _finding(stored: StoredFinding, episode: Episode) -> Row:
         "leads": ", ".join(f.leads),
         "sure": "by rule" if f.probability is None else f"{f.probability:.2f}",
         "threshold": "" if threshold is None else f"threshold {threshold:.2f}",
-        "evidence": ", ".join(f"{_words(k)} {_number(v)}" for k, v in evidence.items()),
+        "evidence": " · ".join(_said(key, value, episode.fs) for key, value in evidence.items()),
         "open": stored.open,
     }
 
 
+def _said(key: str, value: Any, fs: float) -> str:
+    """One piece of evidence in words: `rr_ms` 464 is "RR 464 ms", `r_peak` a time of the recording."""
+    if key == "r_peak":
+        return f"R peak at {value / fs:.2f} s"
+    name, _, unit = key.rpartition("_")
+    if unit not in UNITS:
+        name, unit = key, ""
+    if value is None:
+        return f"{_words(name)} not measured"
+    return f"{_words(name)} {_number(value)} {UNITS.get(unit, '')}".rstrip()
+
+
 def _words(key: str) -> str:
-    return key.replace("_", " ")
+    return " ".join(SHORT.get(word, word) for word in key.split("_"))
 
 
 def _number(value: Any) -> str:

@@ -231,6 +231,14 @@ def test_unreadable_seconds_run_on_until_something_could_be_read(store: SqliteSt
     assert [hear(6000, 60.0), hear(12000, 60.0), hear(18000, 10.0), hear(24000, 60.0)] == [60, 120, 0, 60]
 
 
+def test_a_hop_that_is_not_counted_yet_does_not_end_a_dark_stretch(store: SqliteStore) -> None:
+    """Heartbeats every 15 s of a patch that is never read; hops of 5 s, so now and then one has only two."""
+    for newest_s, unreadable in ((14.9, 10.0), (29.9, 15.0), (44.8, 15.0), (59.6, 15.0)):
+        beat = {"newest": round(100 * newest_s), "fs": 100.0, "boot_id": 1, "unreadable_s": unreadable}
+        store.heartbeat("p", "home", beat, now=newest_s)
+    assert store.patches()[0].unreadable_run_s == 55.0
+
+
 def test_somebody_who_waits_is_woken_by_a_commit_of_another_thread(
     store: SqliteStore, make_part: MakePart
 ) -> None:
@@ -266,7 +274,8 @@ from cloud.store import Outcome
 from models.wire import decode_segment
 
 class Dying(SqliteStore):
-    def {where}(self, *_):
+    def {where}(self, *what):
+        super().{where}(*what)
         os.kill(os.getpid(), signal.SIGKILL)
 
 store = Dying(sys.argv[1])
@@ -275,10 +284,16 @@ part, envelope = decode_segment(payload)
 if "{where}" == "_tell":
     store.commit_segment(payload, part, seq=0, site="home", now=1.0)
 job = store.claim("a", 30.0, now=1.0)
-from models.verdicts import Finding
+from models.verdicts import Alert, Finding, Measurements, Priority, Report
 found = Finding(segment_id=part.id, label="V", first=1, last=9, leads=("II",), probability=0.9, evidence={{}})
-store.finish(job, Outcome(episode_id=part.episode_id, findings=(found,), open=(), reports=(), alert=None,
-             alert_change=None), now=2.0)
+nothing = dict.fromkeys("heart_rate_mean heart_rate_min heart_rate_max rr_median pr qrs qt".split())
+report = Report(id="R", episode_id=part.episode_id, segment_ids=(part.id,), findings=(found,),
+                measurements=Measurements(beats=1, analysed_s=1.0, not_analysed_s=0.0, **nothing),
+                narrative="made", abstentions=(), model="made")
+alert = Alert(id="A", patch_id="p", episode_id=part.episode_id, label="V", priority=Priority.LOW,
+              state="raised", at=9, rule="made")
+store.finish(job, Outcome(episode_id=part.episode_id, findings=(found,), open=(), reports=(report,),
+             alert=alert, alert_change="raised"), now=2.0)
 """
 
 
@@ -292,7 +307,9 @@ def killed_at(where: str, folder: Path, part: Segment) -> Path:
     return folder / "cloud.db"
 
 
-def test_a_kill_between_the_segment_and_its_event_leaves_neither(tmp_path: Path, make_part: MakePart) -> None:
+def test_a_kill_before_the_commit_of_a_segment_leaves_neither_it_nor_its_event(
+    tmp_path: Path, make_part: MakePart
+) -> None:
     path = killed_at("_tell", tmp_path, make_part(0))
     with sqlite3.connect(path) as db:
         counts = [
@@ -302,7 +319,7 @@ def test_a_kill_between_the_segment_and_its_event_leaves_neither(tmp_path: Path,
     assert counts == [0, 0, 0]
 
 
-def test_a_kill_between_the_findings_and_the_done_mark_leaves_the_job_to_be_done_once(
+def test_a_kill_between_what_was_found_and_the_done_mark_leaves_the_job_to_be_done_once(
     tmp_path: Path, make_part: MakePart
 ) -> None:
     part = make_part(0)
@@ -310,7 +327,8 @@ def test_a_kill_between_the_findings_and_the_done_mark_leaves_the_job_to_be_done
     commit(before, part)
     before.close()
     store = SqliteStore(str(killed_at("_put_alert", tmp_path, part)))
-    assert store.findings(part.episode_id) == []
+    assert store.findings(part.episode_id) == store.reports(part.episode_id) == store.alerts() == []
+    assert [event.kind for event in store.events(0)] == ["segment"]
     assert store.pending() == 1
     assert store.finish(claim(store, now=100.0), outcome(part, beat(part, 1)), now=101.0)
     assert store.finding_counts() == {"V": 1}

@@ -6,8 +6,10 @@ const RENEW_MS = 150; // several events of one transaction renew a fragment once
 const queues = document.getElementById("queues");
 const episode = document.getElementById("episode");
 const notLive = document.getElementById("not-live");
+const said = document.getElementById("said");
+const title = document.title;
 
-let chosen = null; // { alert, episode }
+let chosen = null; // { alert, episode, at, of }: what is shown, and `of` what its alert was about when chosen
 let heard = Date.now();
 
 async function fragment(path) {
@@ -27,56 +29,97 @@ function soon(action) {
 }
 
 const renewQueues = soon(async () => {
-  queues.innerHTML = await fragment("/fragments/queues");
-  mark();
-  if (!chosen) chooseFirst();
+  const html = await fragment("/fragments/queues");
+  const focused = queues.contains(document.activeElement) ? buttons().indexOf(document.activeElement) : -1;
+  const mine = document.activeElement.closest?.("[data-alert]")?.dataset.alert;
+  const unfolded = [...queues.querySelectorAll("details[open]")].map((details) => details.dataset.keep);
+  queues.innerHTML = html;
+  for (const details of queues.querySelectorAll("details")) details.open = unfolded.includes(details.dataset.keep);
+  if (focused >= 0) (card(mine)?.querySelector("button") ?? buttons()[focused])?.focus({ preventScroll: true });
+  follow();
+  tick();
 });
 
 const renewEpisode = soon(async () => {
-  if (!chosen) return;
+  const { episode: id } = chosen ?? {};
+  if (!id) return;
+  const html = await fragment(`/fragments/episodes/${id}`);
+  if (chosen.episode !== id) return; // another was chosen meanwhile
   const strip = episode.querySelector("ecg-strip");
+  if (!strip) return; // still coming, and it will be as new
+  const scrolled = episode.querySelector(".table").scrollTop;
   const fresh = document.createElement("div");
-  fresh.innerHTML = await fragment(`/fragments/episodes/${chosen.episode}`);
-  // The strip stays, and with it where the reader has scrolled; everything else is renewed.
-  if (strip) {
-    fresh.querySelector("ecg-strip").replaceWith(strip);
-    strip.renew();
-  }
-  episode.replaceChildren(...fresh.childNodes);
+  fresh.innerHTML = html;
+  const parts = [...fresh.children];
+  // The strip stays untouched (moved, it would lose where the reader has scrolled); all around it is renewed.
+  for (const [i, old] of [...episode.children].entries()) if (old !== strip) old.replaceWith(parts[i]);
+  episode.querySelector(".table").scrollTop = scrolled;
+  strip.renew();
 });
 
 function alerts() {
   return [...queues.querySelectorAll("[data-alert]")];
 }
 
+function buttons() {
+  return [...queues.querySelectorAll("button")];
+}
+
+function card(alert) {
+  return alerts().find((found) => found.dataset.alert === alert);
+}
+
+// The card that is shown is marked; the first is shown where none is, and one raised again is shown anew.
+function follow() {
+  const all = alerts();
+  document.title = all.length ? `(${all.length}) ${title}` : title;
+  const mine = card(chosen?.alert);
+  if (all.length && (!mine || about(mine) !== chosen.of)) choose(mine ?? all[0]);
+  mark();
+}
+
+function about({ dataset }) {
+  return `${dataset.episode} ${dataset.at}`;
+}
+
 function mark() {
-  for (const button of alerts()) {
-    button.setAttribute("aria-current", String(button.dataset.alert === chosen?.alert));
+  for (const found of alerts()) {
+    const mine = found.dataset.alert === chosen?.alert;
+    found.setAttribute("aria-current", String(mine));
+    for (const cause of found.querySelectorAll("[data-cause]")) {
+      cause.setAttribute("aria-current", String(mine && about(cause) === `${chosen.episode} ${chosen.at}`));
+    }
   }
 }
 
-async function choose(button) {
-  chosen = { alert: button.dataset.alert, episode: button.dataset.episode };
+// Show an alert's episode at the sample it is about, or at the one of one of its causes.
+async function choose(found, what = found) {
+  const { episode: id, at } = what.dataset;
+  const now = { alert: found.dataset.alert, episode: id, at, of: about(found) };
+  chosen = now;
   mark();
-  episode.innerHTML = await fragment(`/fragments/episodes/${chosen.episode}`);
-  episode.querySelector("ecg-strip").dataset.at = button.dataset.at;
-}
-
-function chooseFirst() {
-  const [first] = alerts();
-  if (first) choose(first);
+  const html = await fragment(`/fragments/episodes/${id}`).catch(() => null);
+  if (chosen !== now) return; // another was chosen meanwhile
+  episode.innerHTML = html ?? `<p class="empty">This episode cannot be loaded now.</p>`;
+  if (html === null) return;
+  episode.querySelector("ecg-strip").dataset.at = at;
 }
 
 function step(by) {
   const all = alerts();
   if (!all.length) return;
-  const at = all.findIndex((button) => button.dataset.alert === chosen?.alert);
-  choose(all[Math.min(all.length - 1, Math.max(0, at + by))]);
+  const at = all.indexOf(card(chosen?.alert));
+  const next = all[Math.min(all.length - 1, Math.max(0, at + by))];
+  next.scrollIntoView({ block: "nearest" });
+  choose(next);
 }
 
-queues.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-alert]");
-  if (button) choose(button);
+queues.addEventListener("click", async (event) => {
+  const found = event.target.closest("[data-alert]");
+  if (!found || event.target.closest("summary")) return;
+  await choose(found, event.target.closest("[data-cause]") ?? found);
+  // On a phone the strip is further down than the card.
+  if (episode.getBoundingClientRect().top > innerHeight / 2) episode.scrollIntoView({ block: "start" });
 });
 
 episode.addEventListener("click", (event) => {
@@ -94,25 +137,52 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+function lasting(seconds) {
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole >= 3600) return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+  return whole >= 60 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${whole} s`;
+}
+
 function tick() {
   notLive.hidden = Date.now() - heard < SILENT_MS;
   for (const cell of queues.querySelectorAll("[data-since]")) {
-    cell.textContent = `${Math.max(0, Math.round(Date.now() / 1000 - Number(cell.dataset.since)))} s old`;
+    cell.textContent = `${lasting(Date.now() / 1000 - Number(cell.dataset.since))} old`;
   }
 }
 
-const source = new EventSource(`/events?after=${document.body.dataset.lastEvent}`);
-const hear = (...actions) => () => {
-  heard = Date.now();
-  for (const action of actions) action();
+const news = {
+  beat: () => {},
+  patch: renewQueues,
+  technical: renewQueues,
+  alert: ({ alert }) => {
+    said.textContent = `${alert.priority} alert, patch ${alert.patch_id}: ${alert.rule}`; // for screen readers
+    renewQueues();
+  },
+  segment: ofMine,
+  findings: ofMine,
+  report: ofMine,
 };
-source.addEventListener("beat", hear());
-for (const kind of ["alert", "technical", "patch"]) source.addEventListener(kind, hear(renewQueues));
-for (const kind of ["segment", "findings", "report"]) {
-  source.addEventListener(kind, (event) => {
-    const mine = JSON.parse(event.data).episode_id === chosen?.episode;
-    hear(...(mine ? [renewEpisode] : []))();
+
+function ofMine({ episode_id }) {
+  if (episode_id === chosen?.episode) renewEpisode();
+}
+
+// After a lost connection the browser asks again by itself; after a refusal it does not.
+function listen(after) {
+  let last = after;
+  const source = new EventSource(`/events?after=${after}`);
+  for (const [kind, take] of Object.entries(news)) {
+    source.addEventListener(kind, (event) => {
+      heard = Date.now();
+      last = event.lastEventId || last;
+      take(JSON.parse(event.data));
+    });
+  }
+  source.addEventListener("error", () => {
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 1000, last);
   });
 }
+
+listen(document.body.dataset.lastEvent);
 setInterval(tick, 1000);
-chooseFirst();
+follow();

@@ -8,27 +8,35 @@ const MM_PER_S = 25;
 const MM_PER_MV = 10;
 const PX_PER_S = MM_PER_S * MM;
 const LANE = 24; // px: a rail and its chip
-const HEAD = 2 * LANE + 4; // above the first lead: beats, and what lasts
 const FOOT = 6 * MM; // room for the time axis
 const ROOM_MV = 0.3; // above and below the signal of a lead
+const MOST_MV = 5; // above and below zero; what lies beyond is cut off, and said to be
 
 class EcgStrip extends HTMLElement {
   #meta = null;
   #samples = null; // per lead: Int32Array
   #rows = []; // per lead: { name, scale (mV per count), top, zero } in px
-  #current = -1;
+  #current = null; // id of the finding that was stepped to
+  #lanes = new Map(); // finding -> lane above the paper
+  #cut = false; // some of the signal lies beyond the paper
   #drawing = false;
+  #gone = new AbortController(); // what outlives the element listens no longer
 
   connectedCallback() {
-    if (this.firstChild) return; // moved, not made
     this.innerHTML = `<p class="scale"></p><div class="scroll"><div class="space"><canvas></canvas></div></div>`;
     this.scroll = this.querySelector(".scroll");
     this.space = this.querySelector(".space");
     this.canvas = this.querySelector("canvas");
-    this.scroll.addEventListener("scroll", () => this.#drawSoon());
-    new ResizeObserver(() => this.#drawSoon()).observe(this.scroll);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#drawSoon());
+    const draw = () => this.#drawSoon();
+    this.scroll.addEventListener("scroll", draw);
+    new ResizeObserver(draw).observe(this.scroll);
+    const { signal } = this.#gone;
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw, { signal });
     this.renew();
+  }
+
+  disconnectedCallback() {
+    this.#gone.abort();
   }
 
   // Fetch the episode again: a part came, or findings changed.
@@ -38,6 +46,7 @@ class EcgStrip extends HTMLElement {
     if (!answers.length || !answers.every((answer) => answer.ok)) return; // the not-live bar says it
     const [meta, samples] = await Promise.all([answers[0].json(), answers[1].arrayBuffer()]);
     const following = this.#meta && this.#atEnd();
+    const left = this.scroll.scrollLeft;
     const count = meta.last + 1 - meta.first;
     // Two requests can straddle a new part; the next event brings both.
     if (samples.byteLength !== 4 * count * meta.leads.length) return;
@@ -47,7 +56,8 @@ class EcgStrip extends HTMLElement {
     this.#layout();
     this.#describe();
     if (!drawn) this.#showAlert();
-    else if (following && !meta.final) this.scroll.scrollLeft = this.space.offsetWidth;
+    else this.scroll.scrollLeft = following && !meta.final ? this.space.offsetWidth : left;
+    this.#markRow();
     this.#drawSoon();
   }
 
@@ -55,29 +65,44 @@ class EcgStrip extends HTMLElement {
   #showAlert() {
     const at = Number(this.dataset.at ?? this.#meta.first);
     this.scroll.scrollLeft = this.#x(at) - this.scroll.clientWidth / 2;
+    const near = this.#meta.findings.find((span) => span.last >= at);
+    if (near) scrollTable(near.id);
   }
 
-  // Next (or previous) marked span, wrapping round.
+  // Next (or previous) marked span, wrapping round; the first time, seen from the middle of what is in view.
   step(by) {
     const spans = this.#meta?.findings ?? [];
     if (!spans.length) return;
-    this.#goTo((this.#current + by + spans.length) % spans.length);
+    const at = spans.findIndex((span) => span.id === this.#current);
+    const next = at >= 0 ? at + by : this.#fromView(spans, by);
+    this.#goTo(spans[(next + spans.length) % spans.length]);
+  }
+
+  #fromView(spans, by) {
+    const middle = this.scroll.scrollLeft + this.scroll.clientWidth / 2;
+    const after = spans.filter((span) => this.#x(span.first) <= middle).length;
+    return by > 0 ? after : after - 1;
   }
 
   show(finding) {
-    const at = this.#meta.findings.findIndex((span) => span.id === finding);
-    if (at >= 0) this.#goTo(at);
+    const span = this.#meta?.findings.find(({ id }) => id === finding);
+    if (span) this.#goTo(span);
   }
 
-  #goTo(at) {
-    this.#current = at;
-    const span = this.#meta.findings[at];
-    this.scroll.scrollLeft = (this.#x(span.first) + this.#x(span.last + 1) - this.scroll.clientWidth) / 2;
-    for (const row of document.querySelectorAll("[data-finding]")) {
-      row.classList.toggle("current", row.dataset.finding === span.id);
-    }
-    document.querySelector("tr.current")?.scrollIntoView({ block: "nearest" });
+  #goTo(span) {
+    this.#current = span.id;
+    const long = this.#x(span.last + 1) - this.#x(span.first) > this.scroll.clientWidth;
+    const middle = (this.#x(span.first) + this.#x(span.last + 1)) / 2;
+    this.scroll.scrollLeft = (long ? this.#x(span.first) + this.scroll.clientWidth / 4 : middle) - this.scroll.clientWidth / 2;
+    this.#markRow();
+    scrollTable(span.id);
     this.#drawSoon();
+  }
+
+  #markRow() {
+    for (const row of document.querySelectorAll("[data-finding]")) {
+      row.classList.toggle("current", row.dataset.finding === this.#current);
+    }
   }
 
   #atEnd() {
@@ -91,7 +116,10 @@ class EcgStrip extends HTMLElement {
 
   #layout() {
     const { leads, uv_per_count: gain } = this.#meta;
-    let top = HEAD;
+    this.#lanes = lanes(this.#meta.findings, this.#meta.fs);
+    // Room for two lanes at least, so that a first run does not push the paper down.
+    let top = Math.max(2, ...[...this.#lanes.values()].map((lane) => lane + 1)) * LANE + 4;
+    this.#cut = false;
     this.#rows = leads.map((name, i) => {
       const scale = gain[i] / 1000;
       let low = 0;
@@ -100,8 +128,9 @@ class EcgStrip extends HTMLElement {
         if (count < low) low = count;
         if (count > high) high = count;
       }
-      const above = Math.ceil(((high * scale + ROOM_MV) * MM_PER_MV) / 5) * 5 * MM;
-      const below = Math.ceil(((-low * scale + ROOM_MV) * MM_PER_MV) / 5) * 5 * MM;
+      this.#cut ||= Math.max(high, -low) * scale > MOST_MV;
+      const above = Math.ceil((Math.min(high * scale + ROOM_MV, MOST_MV) * MM_PER_MV) / 5) * 5 * MM;
+      const below = Math.ceil((Math.min(-low * scale + ROOM_MV, MOST_MV) * MM_PER_MV) / 5) * 5 * MM;
       const row = { name, scale, top, zero: top + above, bottom: top + above + below };
       top = row.bottom;
       return row;
@@ -123,7 +152,8 @@ class EcgStrip extends HTMLElement {
     this.setAttribute("aria-label",
       `ECG of patch ${patch}, ${((last + 1 - first) / fs).toFixed(0)} s: ${found}; ${missing.toFixed(1)} s missing`);
     this.querySelector(".scale").textContent =
-      `25 mm/s · 10 mm/mV · unfiltered, as recorded at ${fs} Hz` + (missing ? ` · ${missing.toFixed(1)} s missing` : "");
+      `25 mm/s · 10 mm/mV · unfiltered, as recorded at ${fs} Hz` + (missing ? ` · ${missing.toFixed(1)} s missing` : "") +
+      (this.#cut ? ` · cut off beyond ±${MOST_MV} mV` : "");
   }
 
   #drawSoon() {
@@ -177,25 +207,25 @@ class EcgStrip extends HTMLElement {
   }
 
   // A faint tint, a rail and a chip: colour on the trace itself would hide it. Beats have the lane at the paper,
-  // what lasts has the lane above and no tint, or it would drown the beats within.
+  // what lasts has a lane above and no tint, or it would drown the beats within.
   #marks(view) {
-    const lanes = [[], []];
-    for (const [i, span] of this.#meta.findings.entries()) {
+    const marks = [];
+    for (const span of this.#meta.findings) {
       const x0 = this.#x(span.first) - view.left;
       const x1 = this.#x(span.last + 1) - view.left;
-      if (x1 >= 0 && x0 <= view.width) lanes[x1 - x0 > PX_PER_S ? 1 : 0].push({ ...span, i, x0, x1 });
+      if (x1 >= 0 && x0 <= view.width) (marks[this.#lanes.get(span.id)] ??= []).push({ ...span, x0, x1 });
     }
-    lanes.forEach((marks, lane) => this.#lane(view, marks, lane));
+    marks.forEach((those, lane) => this.#lane(view, those, lane));
   }
 
   #lane({ ctx, ink }, marks, lane) {
     const [top, bottom] = [this.#rows[0].top, this.#rows.at(-1).bottom];
     const rail = top - 3 - lane * LANE;
     let free = 2; // right end of the last chip
-    for (const { i, label, x0, x1 } of marks) {
+    for (const { id, label, x0, x1 } of marks) {
       const technical = label === "NOISE" || label === "LEADOFF";
-      if (lane === 0 || technical || i === this.#current) {
-        ctx.fillStyle = i === this.#current ? ink.chosen : technical ? ink.dull : ink.tint;
+      if (lane === 0 || technical || id === this.#current) {
+        ctx.fillStyle = id === this.#current ? ink.chosen : technical ? ink.dull : ink.tint;
         ctx.fillRect(x0, top, x1 - x0, bottom - top);
       }
       ctx.fillStyle = technical ? ink.quiet : ink.rail;
@@ -217,6 +247,10 @@ class EcgStrip extends HTMLElement {
     const begin = Math.max(0, Math.floor(left / step) - 1);
     const end = Math.min(samples.length, Math.ceil((left + width) / step) + 2);
     const away = gaps.map(([at, count]) => [at - first, at - first + count]).filter(([a, b]) => b > begin && a < end);
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(0, row.top, width, row.bottom - row.top);
+    ctx.clip();
     ctx.strokeStyle = ink.trace;
     ctx.lineWidth = 1.2;
     ctx.lineJoin = "bevel";
@@ -236,6 +270,7 @@ class EcgStrip extends HTMLElement {
       pen = true;
     }
     ctx.stroke();
+    ctx.restore();
   }
 
   #holes({ ctx, left, width, ink }, spans, word, colour) {
@@ -295,6 +330,25 @@ class EcgStrip extends HTMLElement {
       ctx.fillText(`${second} s`, x + 3, height - 6);
     }
   }
+}
+
+// Lane 0 for what is shorter than a second; above it, lanes in which what lasts does not overlap.
+function lanes(findings, fs) {
+  const ends = [];
+  return new Map(findings.map(({ id, first, last }) => {
+    if (last + 1 - first <= fs) return [id, 0];
+    const free = ends.findIndex((end) => end < first);
+    const lane = free >= 0 ? free : ends.length;
+    ends[lane] = last;
+    return [id, lane + 1];
+  }));
+}
+
+// The finding's row in the middle of its table; the page itself stays where it is.
+function scrollTable(finding) {
+  const row = document.querySelector(`[data-finding="${finding}"]`);
+  const table = row?.closest(".table");
+  if (table) table.scrollTop = row.offsetTop - (table.clientHeight - row.offsetHeight) / 2;
 }
 
 // Lines lie on whole pixels, so that a millimetre stays a millimetre and a line a line.

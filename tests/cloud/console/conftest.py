@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +19,7 @@ from cloud.console.app import create_app
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Outcome, Receipt
 from models.ecg import Clock, Segment, make_id, read_only, segment_id
-from models.verdicts import Alert, Finding, Priority
+from models.verdicts import Alert, Finding, Priority, Report
 from models.wire import encode_segment
 
 FS = 250.0
@@ -38,31 +41,39 @@ BROWSER_ARGS = [
 class Server:
     """The console as the node runs it, in a thread of the test."""
 
-    def __init__(self, store: SqliteStore) -> None:
-        self.port = free_port()
+    def __init__(self, store: SqliteStore, port: int | None = None) -> None:
+        self.port = port or free_port()
+        self._app = create_app(store, "ward-7")
         options = uvicorn.Config(
-            create_app(store, "ward-7"),
-            host="127.0.0.1",
-            port=self.port,
-            log_level="critical",
-            lifespan="on",
-            ws="none",
-            timeout_graceful_shutdown=1,
+            self._app, host="127.0.0.1", port=self.port, log_level="critical", lifespan="on", ws="none"
         )
         self._server = uvicorn.Server(options)
-        self._thread = threading.Thread(target=self._server.run)
+        self._thread = threading.Thread(target=asyncio.run, args=(self._serve(),))
         self._thread.start()
         while not self._server.started:
             time.sleep(0.01)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await self._server.serve()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
     def stop(self) -> None:
-        """Ends it; once is enough and twice does no harm."""
-        self._server.should_exit = True
+        """Ends it as the node does; once is enough and twice does no harm."""
+        if self.running:
+            self._loop.call_soon_threadsafe(self._end)
         self._thread.join()
+
+    def _end(self) -> None:
+        self._app.state.hub.close()
+        self._server.handle_exit(signal.SIGTERM, None)
 
 
 @pytest.fixture
@@ -82,22 +93,27 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, server: Server) -> Iterator[Page]:
-    """A page at one device pixel to the CSS pixel, that fails on any script error or refused resource."""
+    """A page at one device pixel to the CSS pixel; anything in its console and any foreign request fails."""
     context = browser.new_context(viewport={"width": 1500, "height": 1000}, color_scheme="light")
     opened = context.new_page()
     complaints: list[str] = []
     opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("console", lambda m: complaints.append(m.text) if "Content Security Policy" in m.text else None)
+    opened.on("console", lambda message: complaints.append(message.text) if server.running else None)
+    opened.on("request", lambda r: None if r.url.startswith(server.url) else complaints.append(r.url))
     yield opened
     found = list(complaints)  # closing cuts requests short, which is no fault of the page
     context.close()
     assert found == []
 
 
-def square_part(number: int, patch_id: str = "made") -> Segment:
-    """20 s of one lead that is 1 mV for the first half of every second and 0 for the other."""
+def square_part(number: int, patch_id: str = "made", millivolts: int = 1, begin: int = 0) -> Segment:
+    """20 s of one lead that is 1 mV for the first half of every second and 0 for the other.
+
+    Its episode begins with part `begin`.
+    """
     first = number * PART
-    counts = np.where(np.arange(first, first + PART) % 250 < 125, 1000, 0)[None].astype(np.int32)
+    high = np.arange(first, first + PART) % 250 < 125
+    counts = np.where(high, 1000 * millivolts, 0)[None].astype(np.int32)
     gaps = (GAP,) if number == 0 else ()
     for start, count in gaps:
         counts[:, start : start + count] = 0
@@ -105,8 +121,8 @@ def square_part(number: int, patch_id: str = "made") -> Segment:
         id=segment_id(patch_id, 1, first, first + PART - 1),
         patch_id=patch_id,
         boot_id=1,
-        episode_id=segment_id(patch_id, 1, 0, PART - 1),
-        part=number,
+        episode_id=segment_id(patch_id, 1, begin * PART, begin * PART + PART - 1),
+        part=number - begin,
         final=False,
         continues=None,
         opened_by="screener",
@@ -121,65 +137,101 @@ def square_part(number: int, patch_id: str = "made") -> Segment:
     )
 
 
-def v_finding(segment: Segment) -> Finding:
+def finding(segment: Segment, label: str, first: int, last: int) -> Finding:
     return Finding(
         segment_id=segment.id,
-        label="V",
-        first=SPAN[0],
-        last=SPAN[1],
+        label=label,
+        first=first,
+        last=last,
         leads=segment.leads,
         probability=0.93,
-        evidence={"threshold": 0.5, "r_peak": 515, "qrs_ms": 124, "model": "screener/1 0a1b2c3d"},
+        evidence={
+            "threshold": 0.5,
+            "r_peak": 515,
+            "qrs_ms": 124,
+            "rr_ms": None,
+            "model": "screener/1 0a1b2c3d",
+        },
     )
 
 
-def run_alert(segment: Segment) -> Alert:
-    rule = "ventricular tachycardia of 6 beats or more"
+def alert_of(segment: Segment, before: Alert | None, rule: str, priority: Priority, at: int) -> Alert:
+    """Raised, or raised again by a further cause."""
     cause = {
         "episode_id": segment.episode_id,
         "boot_id": segment.boot_id,
         "label": "VT",
         "rule": rule,
-        "priority": "high",
-        "at": SPAN[1],
-        "utc": UTC_0 + SPAN[1] / FS,
+        "priority": str(priority),
+        "at": at,
+        "utc": UTC_0 + at / FS,
     }
     return Alert(
-        id=make_id("alert", segment.episode_id),
+        id=before.id if before else make_id("alert", segment.episode_id),
         patch_id=segment.patch_id,
         episode_id=segment.episode_id,
         label="VT",
-        priority=Priority.HIGH,
+        priority=priority,
         state="raised",
-        at=SPAN[1],
+        at=at,
         rule=rule,
-        history=(cause,),
+        history=(*(before.history if before else ()), cause),
     )
 
 
 Commit = Callable[..., Segment]
+Settle = Callable[..., None]
 
 
 @pytest.fixture
-def commit(store: SqliteStore) -> Commit:
-    """Commits a part as the inbox would and, with `found`, its finding and alert as a worker would."""
+def settle(store: SqliteStore) -> Settle:
+    """Finishes the oldest job as a worker would: with what was found, an alert about it, and reports."""
 
-    def put(number: int = 0, *, patch_id: str = "made", found: bool = True) -> Segment:
-        segment, now = square_part(number, patch_id), time.time()
+    def put(
+        segment: Segment,
+        *,
+        spans: Sequence[tuple[str, int, int]] = (("V", *SPAN),),
+        rule: str = "ventricular tachycardia of 6 beats or more",
+        priority: Priority = Priority.HIGH,
+        at: int = SPAN[1],
+        reports: tuple[Report, ...] = (),
+    ) -> None:
+        now = time.time()
+        job = store.claim("test", 60.0, now=now)
+        assert job is not None
+        before = store.open_alert(segment.patch_id)
+        outcome = Outcome(
+            episode_id=segment.episode_id,
+            findings=tuple(finding(segment, *span) for span in spans),
+            open=(),
+            reports=reports,
+            alert=alert_of(segment, before, rule, priority, at),
+            alert_change="raised again" if before else "raised",
+        )
+        assert store.finish(job, outcome, now=now)
+
+    return put
+
+
+@pytest.fixture
+def commit(store: SqliteStore, settle: Settle) -> Commit:
+    """Commits a part as the inbox would and, with `found`, settles it as a worker would."""
+
+    def put(
+        number: int = 0,
+        *,
+        patch_id: str = "made",
+        millivolts: int = 1,
+        begin: int = 0,
+        found: bool = True,
+        **more: Any,
+    ) -> Segment:
+        segment = square_part(number, patch_id, millivolts, begin)
         payload = encode_segment(segment, number, "ward-7")
-        assert store.commit_segment(payload, segment, seq=number, site="ward-7", now=now) is Receipt.COMMITTED
+        receipt = store.commit_segment(payload, segment, seq=number, site="ward-7", now=time.time())
+        assert receipt is Receipt.COMMITTED
         if found:
-            job = store.claim("test", 60.0, now=now)
-            assert job is not None
-            outcome = Outcome(
-                episode_id=segment.episode_id,
-                findings=(v_finding(segment),),
-                open=(),
-                reports=(),
-                alert=run_alert(segment),
-                alert_change="raised",
-            )
-            assert store.finish(job, outcome, now=now)
+            settle(segment, **more)
         return segment
 
     return put

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -42,9 +43,16 @@ def test_the_segments_are_listed_with_their_hashes(server: Any, commit: Commit) 
     assert httpx.get(f"{server.url}/api/segments").json() == [{"id": part.id, "sha256": part.sha256}]
 
 
-def test_an_unknown_episode_is_not_found(server: Any) -> None:
-    answer = httpx.get(f"{server.url}/api/episodes/NONE")
+@pytest.mark.parametrize(
+    "path", ["api/episodes/NONE", "api/episodes/NONE/samples", "fragments/episodes/NONE"]
+)
+def test_an_unknown_episode_is_not_found(server: Any, path: str) -> None:
+    answer = httpx.get(f"{server.url}/{path}")
     assert (answer.status_code, answer.json()["detail"]) == (404, "There is no episode NONE.")
+
+
+def test_another_sites_name_for_this_machine_is_refused(server: Any) -> None:
+    assert httpx.get(server.url, headers={"Host": "elsewhere.example"}).status_code == 400
 
 
 def test_a_stream_resumes_after_the_last_event_that_was_seen(server: Any, commit: Commit) -> None:
@@ -54,6 +62,32 @@ def test_a_stream_resumes_after_the_last_event_that_was_seen(server: Any, commit
     seen = everything[0][0]
     resumed = _events(server, 2, {"Last-Event-ID": str(seen)})
     assert resumed == everything[1:]
+
+
+def test_a_stream_cut_off_again_and_again_brings_every_event_once(server: Any, commit: Commit) -> None:
+    writer = threading.Thread(target=lambda: [commit(number, found=False) for number in range(12)])
+    writer.start()
+    seen: list[int] = []
+    while len(seen) < 12:
+        seen += [number for number, _, _ in _events(server, 1, {"Last-Event-ID": str(max(seen, default=0))})]
+    writer.join()
+    assert seen == list(range(1, 13))
+
+
+def test_a_stream_from_before_a_new_store_begins_anew(server: Any, commit: Commit) -> None:
+    with httpx.stream("GET", f"{server.url}/events", headers={"Last-Event-ID": "999"}, timeout=10) as answer:
+        lines = answer.iter_lines()
+        assert next(lines) == "retry: 1000"
+        commit(found=False)
+        assert next(line for line in lines if line.startswith("id: ")) == "id: 1"
+
+
+def test_a_server_that_stops_ends_the_streams_of_open_pages(server: Any) -> None:
+    with httpx.stream("GET", f"{server.url}/events", timeout=10) as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        server.stop()
+        assert list(lines) == [""]  # to its regular end: a cut one would raise
 
 
 def _events(server: Any, count: int, headers: dict[str, str]) -> list[tuple[int, str, dict[str, Any]]]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
-from playwright.sync_api import Page, expect
+import pytest
+from playwright.sync_api import Page, Route, expect
 
 from cloud.sqlite_store import SqliteStore
 from models.ecg import Segment
+from models.verdicts import Measurements, Priority, Report
 
 Commit = Callable[..., Segment]
+Settle = Callable[..., None]
 WORDING = "Decision support. Not a diagnosis. Not for emergency monitoring."
 
 
@@ -36,22 +40,33 @@ def test_every_surface_carries_its_wording(page: Page, server: Any, commit: Comm
         WORDING,
         "AI-generated, not yet reviewed",
         "A browser is not a primary alarm",
-        "Not assessed:",
+        "Not assessed: fusion beat, unclassifiable beat",
+        "ST, QTc",
     ):
         assert sentence in text
     row = page.locator("[data-finding]").inner_text()
     assert "0.93 (threshold 0.50)" in row
-    assert "screener/1 0a1b2c3d" in row
+    assert "R peak at 2.06 s · QRS 124 ms · RR not measured · model screener/1 0a1b2c3d" in row
 
 
-def test_the_bar_says_not_live_when_the_server_dies(page: Page, server: Any, commit: Commit) -> None:
+def test_the_bar_says_not_live_when_the_server_dies_and_goes_when_it_is_back(
+    page: Page, server: Any, store: SqliteStore, commit: Commit
+) -> None:
     commit()
     page.goto(server.url)
     page.wait_for_selector("ecg-strip[data-ready]")
     assert page.locator("#not-live").is_hidden()
+    page.evaluate("window.sameDocument = true")
     server.stop()
     page.wait_for_selector("#not-live", state="visible", timeout=20_000)
     assert "Not live" in page.locator("#not-live").inner_text()
+    commit(patch_id="meanwhile")
+    again = type(server)(store, server.port)
+    page.wait_for_selector("#not-live", state="hidden", timeout=20_000)
+    expect(page.locator("[data-alert]")).to_have_count(2)
+    assert page.evaluate("window.sameDocument") is True
+    page.close()
+    again.stop()
 
 
 def test_a_patch_tells_its_age_and_what_was_not_analysed(
@@ -85,22 +100,153 @@ def test_keys_walk_through_alerts_and_spans(page: Page, server: Any, commit: Com
     page.keyboard.press("k")
     expect(first).to_have_attribute("aria-current", "true")
     page.wait_for_selector("ecg-strip[data-ready]")
-    page.keyboard.press("n")
-    expect(page.locator("tr.current")).to_contain_text("V")
 
 
-def test_what_a_device_calls_itself_is_text_and_never_markup(page: Page, server: Any, commit: Commit) -> None:
-    name = "<img src=x>"
-    commit(patch_id=name)
+def test_the_next_span_is_the_next_to_what_is_in_view(page: Page, server: Any, commit: Commit) -> None:
+    firsts = (250, 2500, 2750, 4500)
+    commit(spans=[("V", first, first + 30) for first in firsts], at=2600)
     page.goto(server.url)
-    expect(page.locator("[data-alert]")).to_contain_text(name)
     page.wait_for_selector("ecg-strip[data-ready]")
-    assert page.locator("img").count() == 0
+    current = page.locator("tr.current")
+    for key, seconds in (("n", "11.00"), ("n", "18.00"), ("n", "1.00"), ("p", "18.00"), ("p", "11.00")):
+        page.keyboard.press(key)
+        expect(current).to_contain_text(f"{seconds} s")
 
 
-def test_a_phone_sees_everything_without_scrolling_sideways(page: Page, server: Any, commit: Commit) -> None:
-    commit()
+def test_only_the_newest_choice_is_shown(page: Page, server: Any, commit: Commit) -> None:
+    slow = commit(patch_id="slow")
+    commit(patch_id="quick")
+    page.goto(server.url)
+    page.wait_for_selector("ecg-strip[data-ready]")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(f"**/fragments/episodes/{slow.episode_id}", hold)
+    cards = page.locator("[data-alert]")
+    with page.expect_request(f"**/fragments/episodes/{slow.episode_id}"):
+        cards.filter(has_text="slow").click()
+    cards.filter(has_text="quick").click()
+    expect(page.locator("#episode h2")).to_contain_text("quick")
+    with page.expect_response(f"**/fragments/episodes/{slow.episode_id}"):
+        held[0].continue_()
+    page.wait_for_selector("ecg-strip[data-ready]")
+    expect(page.locator("#episode h2")).to_contain_text("quick")
+
+
+def test_an_alert_raised_again_is_shown_where_it_was_and_its_causes_stay_within_reach(
+    page: Page, server: Any, commit: Commit
+) -> None:
+    before = commit(rule="6 or more ventricular beats within 60 s", priority=Priority.LOW)
+    page.goto(server.url)
+    page.wait_for_selector("ecg-strip[data-ready]")
+    after = commit(5, begin=5, at=26_000)
+    page.wait_for_selector(f'ecg-strip[data-episode="{after.episode_id}"][data-ready]')
+    page.locator("[data-cause]", has_text="6 or more ventricular beats").click()
+    page.wait_for_selector(f'ecg-strip[data-episode="{before.episode_id}"][data-ready]')
+    commit(6, begin=5, found=False)  # news of another episode do not take it away
+    expect(page.locator("[data-cause]", has_text="6 or more")).to_have_attribute("aria-current", "true")
+    assert page.locator("ecg-strip").get_attribute("data-episode") == before.episode_id
+
+
+def test_many_causes_fold_and_stay_unfolded(page: Page, server: Any, commit: Commit) -> None:
+    for number in range(8):
+        commit(10 * number, begin=10 * number, rule=f"cause {number}", at=50_000 * number)
+    page.goto(server.url)
+    page.wait_for_selector("ecg-strip[data-ready]")
+    assert page.locator("[data-cause]:visible").count() == 5
+    page.locator("summary", has_text="3 earlier causes").click()
+    commit(patch_id="other")
+    expect(page.locator("[data-alert]")).to_have_count(2)
+    expect(page.locator("[data-cause]", has_text="cause 0")).to_be_visible()
+
+
+def test_the_reader_keeps_strip_table_and_focus_where_they_were(
+    page: Page, server: Any, commit: Commit, settle: Settle, beat: Callable[..., None]
+) -> None:
+    spans = [("V", first, first + 30) for first in range(0, 4800, 100)]
+    commit(spans=spans, at=2000)
+    page.goto(server.url)
+    page.wait_for_selector("ecg-strip[data-ready]")
+    page.locator("[data-alert] button").first.focus()
+    places = """() => [".scroll", ".table"].map((name) => document.querySelector(name).scrollLeft
+      + document.querySelector(name).scrollTop)"""
+    page.keyboard.press("n")
+    before, chosen = page.evaluate(places), page.locator("tr.current").inner_text()
+    assert min(before) > 0
+    settle(commit(1, found=False), spans=spans, at=2000)
+    beat()
+    expect(page.locator("article.patch")).to_be_visible()
+    page.wait_for_selector('ecg-strip[aria-label*=" 40 s"]')
+    assert page.evaluate(places) == before
+    assert page.locator("tr.current").inner_text() == chosen
+    assert page.evaluate("document.activeElement.className") == "raised"
+
+
+def test_a_report_says_how_much_it_does_not_know_yet(
+    page: Page, server: Any, commit: Commit, settle: Settle
+) -> None:
+    part = commit(found=False)
+    settle(part, reports=(report_of(part),))
+    page.goto(server.url)
+    expect(page.locator(".report")).to_contain_text("Made report.")
+    behind = page.locator("#episode .caution")
+    assert behind.count() == 0
+    commit(1, found=False)
+    expect(behind).to_contain_text("The newest 20 s are not in this report yet")
+
+
+@pytest.mark.parametrize("said", ["<img src=x>", "<script>alert(1)</script>"])
+def test_what_a_device_or_a_rule_says_is_text_and_never_markup(
+    page: Page, server: Any, commit: Commit, said: str
+) -> None:
+    page.goto(server.url)
+    commit(patch_id=said, rule=f"rule {said}")
+    expect(page.locator("[data-alert]")).to_contain_text(f"rule {said}")
+    page.wait_for_selector("ecg-strip[data-ready]")
+    expect(page.locator("#said")).to_have_text(f"high alert, patch {said}: rule {said}")
+    assert page.locator("img, body script").count() == 0
+
+
+def test_a_patch_that_sent_no_heartbeat_is_unknown_and_not_well(
+    page: Page, server: Any, store: SqliteStore
+) -> None:
+    store.state("made", "ward-7", online=True, now=time.time())
+    page.goto(server.url)
+    patch = page.locator("article.patch")
+    expect(patch).to_contain_text("age unknown")
+    assert patch.locator("dd").all_inner_texts()[1] == "unknown"  # seconds not analysed
+
+
+def test_a_phone_reads_the_evidence_and_reaches_the_strip_without_scrolling_sideways(
+    page: Page, server: Any, commit: Commit, beat: Callable[..., None]
+) -> None:
+    long = "a-patch-with-a-name-that-nobody-would-write-on-a-label"
+    commit(patch_id=long)
+    beat(long)
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(server.url)
     page.wait_for_selector("ecg-strip[data-ready]")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.locator("[data-alert]").click()
+    expect(page.locator("ecg-strip canvas")).to_be_in_viewport()
+    evidence = page.locator("td.evidence").bounding_box()
+    assert evidence is not None
+    assert evidence["width"] > 200
+
+
+def report_of(part: Segment) -> Report:
+    nothing = dict.fromkeys(
+        ("heart_rate_mean", "heart_rate_min", "heart_rate_max", "rr_median", "pr", "qrs", "qt")
+    )
+    return Report(
+        id="R" * 26,
+        episode_id=part.episode_id,
+        segment_ids=(part.id,),
+        findings=(),
+        measurements=Measurements(beats=0, analysed_s=20.0, not_analysed_s=0.0, **nothing),
+        narrative="Made report.",
+        abstentions=(),
+        model="template/1",
+    )

@@ -101,6 +101,32 @@ def test_a_marked_span_sits_on_its_samples(strip: Strip) -> None:
     assert across[-1] + 1 == pytest.approx(strip.x(finding["last"] + 1), abs=1.0)
 
 
+def test_what_lasts_has_a_rail_of_its_own_where_it_overlaps(
+    page: Page, server: Any, commit: Callable[..., Segment]
+) -> None:
+    long, short = (200, 1199), (500, 999)  # samples
+    part = commit(spans=[("AFIB", *long), ("PAUSE", *short), ("V", 510, 540)])
+    strip = Strip(page, server, part.episode_id)
+    rails = [
+        (across[0], across[-1] + 1)
+        for across in map(np.flatnonzero, strip.like("rail"))
+        if len(across) and (np.diff(across) == 1).all() and len(across) > SECOND
+    ]
+    for first, last in (long, short):
+        near = [(a, b) for a, b in rails if abs(a - strip.x(first)) <= 1 and abs(b - strip.x(last + 1)) <= 1]
+        assert len(near) == 3  # px high, each on rows of its own
+
+
+def test_what_lies_beyond_the_paper_is_cut_off_and_said_to_be(
+    page: Page, server: Any, commit: Callable[..., Segment]
+) -> None:
+    strip = Strip(page, server, commit(millivolts=60).episode_id)
+    assert strip.pixels.shape[0] < 12 * MILLIVOLT
+    assert "cut off beyond ±5 mV" in page.locator("ecg-strip .scale").inner_text()
+    top = np.flatnonzero(strip.like("bold").mean(axis=1) > 0.5)[0]
+    assert not _long_runs(strip.ink()[: top - 1])
+
+
 def test_a_gap_is_hatched_and_never_crossed_by_a_line(strip: Strip) -> None:
     ((first, count),) = strip.meta["gaps"]
     left, right = round(strip.x(first)), round(strip.x(first + count))
