@@ -327,7 +327,7 @@ def test_a_kill_between_what_was_found_and_the_done_mark_leaves_the_job_to_be_do
     commit(before, part)
     before.close()
     store = SqliteStore(str(killed_at("_put_alert", tmp_path, part)))
-    assert store.findings(part.episode_id) == store.reports(part.episode_id) == store.alerts() == []
+    assert [*store.findings(part.episode_id), *store.reports(part.episode_id), *store.alerts()] == []
     assert [event.kind for event in store.events(0)] == ["segment"]
     assert store.pending() == 1
     assert store.finish(claim(store, now=100.0), outcome(part, beat(part, 1)), now=101.0)

@@ -78,8 +78,9 @@ def test_a_stream_from_before_a_new_store_begins_anew(server: Any, commit: Commi
     with httpx.stream("GET", f"{server.url}/events", headers={"Last-Event-ID": "999"}, timeout=10) as answer:
         lines = answer.iter_lines()
         assert next(lines) == "retry: 1000"
-        commit(found=False)
-        assert next(line for line in lines if line.startswith("id: ")) == "id: 1"
+        for number in range(3):
+            commit(number, found=False)
+            assert next(line for line in lines if line.startswith("id: ")) == f"id: {number + 1}"
 
 
 def test_a_server_that_stops_ends_the_streams_of_open_pages(server: Any) -> None:

@@ -224,12 +224,14 @@ def test_a_phone_reads_the_evidence_and_reaches_the_strip_without_scrolling_side
 ) -> None:
     long = "a-patch-with-a-name-that-nobody-would-write-on-a-label"
     commit(patch_id=long)
+    for number in range(4):
+        commit(patch_id=f"other-{number}")
     beat(long)
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(server.url)
     page.wait_for_selector("ecg-strip[data-ready]")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.locator("[data-alert]").click()
+    page.locator("[data-alert]").first.click()
     expect(page.locator("ecg-strip canvas")).to_be_in_viewport()
     evidence = page.locator("td.evidence").bounding_box()
     assert evidence is not None
