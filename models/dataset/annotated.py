@@ -1,16 +1,14 @@
 """Annotated records under `ANYECG_DATA`, one noun for every database.
 
 Readers yield `Annotated` records of the development set only: MIT-BIH DS1 (de Chazal et al., IEEE
-Trans Biomed Eng 51:1196-1206, 2004), the Supraventricular Arrhythmia Database, CinC 2017, the
-CPSC 2021 sample, the Creighton VF records and the VFDB excerpts, and the noise records of NSTDB.
+Trans Biomed Eng 51:1196-1206, 2004), SVDB, QTDB, CinC 2017, the CPSC 2021 sample, the Creighton VF
+records, the VFDB excerpts and the noise of NSTDB; `models.dataset.atrial` adds AFPDB and AFTDB.
 Archives in `more/` are unpacked once into a cache (`ANYECG_CACHE`, else ~/.cache/anyecg).
-
 Raises `models.errors.RecordingError` where a folder or archive is missing.
 """
 
 from __future__ import annotations
 
-import csv
 import os
 import shutil
 import tarfile
@@ -22,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models.dataset.files import by_record, folder_of, matrix, names_in, rows_of
 from models.ecg import Microvolts
 from models.errors import RecordingError
 
@@ -52,8 +51,8 @@ class Annotated:
     """
 
     record: str  # "mitdb/208"
-    patient: str  # records of one patient share it; the record where no patient ids exist
-    source: str  # "mitdb" | "svdb" | "cinc2017" | "cpsc2021" | "cudb-vf" | "vfdb"
+    patient: str  # one name per person, in every database: "afdb/04015"; the record where no ids exist
+    source: str  # the database: "mitdb", "cudb-vf", ...
     fs: float  # Hz
     leads: tuple[str, ...]
     microvolts: Microvolts  # float32 (lead, sample)
@@ -93,29 +92,49 @@ def mitdb(data: Path, records: Iterable[str] = DS1) -> Iterator[Annotated]:
     201 shares its patient with a record that is held back, so records are patients here.
     """
     for name in records:
-        yield _wfdb_record(_folder(data, "mitdb"), "mitdb", name, frozenset({"beats", "rhythm"}))
+        yield _wfdb_record(folder_of(data, "mitdb"), "mitdb", name, frozenset({"beats", "rhythm"}))
 
 
 def svdb(data: Path) -> Iterator[Annotated]:
     """Supraventricular Arrhythmia records: every beat, no rhythm; no patient ids exist."""
-    for folder in (_folder(data, "svdb"), unpacked(data, "svdb-more")):
-        for name in _names(folder):
+    for folder in (folder_of(data, "svdb"), unpacked(data, "svdb-more")):
+        for name in names_in(folder):
             yield _wfdb_record(folder, "svdb", name, frozenset({"beats"}))
 
 
+def qtdb(data: Path) -> Iterator[Annotated]:
+    """QT Database excerpts, 15 min: every beat, and the rhythm in the few that carry its changes.
+
+    `sel114`, `sel116`, `sel223` and `sel230` are excerpts of MIT-BIH records and share their patients.
+    """
+    folder, beats_only = folder_of(data, "qtdb"), frozenset({"beats"})
+    for name in names_in(folder):
+        record = _wfdb_record(folder, "qtdb", name, frozenset({"beats", "rhythm"}))
+        patient = f"mitdb/{name[3:]}" if name[3:] in DS1 else record.patient
+        yield replace(record, patient=patient, labelled=record.labelled if record.rhythms else beats_only)
+
+
 def cpsc2021(data: Path) -> Iterator[Annotated]:
-    """Holter with the onset and end of AF; the classes of its beats are not used."""
-    for name in _names(_folder(data, "cpsc2021")):
-        yield _wfdb_record(
-            _folder(data, "cpsc2021"), "cpsc2021", name, frozenset({"rhythm"}), patient=name.split("_")[1]
-        )
+    """Holter with the onset and end of AF, N (not AF) elsewhere; the classes of its beats are not used.
+
+    Read from the data: a record in persistent AF (patients 8 and 84) has its onset at sample 0 and
+    its end at the last sample; every other record begins outside AF (median |dRR| / RR is 0.02-0.04
+    before the first onset, 0.09-0.24 in AF), and those of patient 21 have no change at all.
+    """
+    folder = folder_of(data, "cpsc2021")
+    for name in names_in(folder):
+        record = _wfdb_record(folder, "cpsc2021", name, frozenset({"rhythm"}), patient=name.split("_")[1])
+        marked = tuple(span for span in record.rhythms if span.last > span.first)  # not the closing mark
+        onset = marked[0].first if marked else record.microvolts.shape[1]
+        before = (Rhythm(first=0, last=onset - 1, name="N"),) if onset else ()
+        yield replace(record, rhythms=before + marked)
 
 
 def cinc2017(data: Path) -> Iterator[tuple[str, Annotated]]:
     """(class, strip): N, A (AF), O (other) or ~ (noisy). A and N hold for the whole strip."""
-    for folder in (_folder(data, "cinc2017"), unpacked(data, "cinc2017-more")):
-        for name, kind in _rows(folder / "REFERENCE-v3.csv"):
-            microvolts = _mat(folder / f"{name}.mat", "val").astype(np.float32)  # 1000 units per mV
+    for folder in (folder_of(data, "cinc2017"), unpacked(data, "cinc2017-more")):
+        for name, kind in rows_of(folder / "REFERENCE-v3.csv"):
+            microvolts = matrix(folder / f"{name}.mat", "val").astype(np.float32)  # 1000 units per mV
             rhythm = {"A": "AFIB", "N": "N"}.get(kind)
             spans = (Rhythm(first=0, last=microvolts.shape[1] - 1, name=rhythm),) if rhythm else ()
             yield kind, _without_beats(f"cinc2017/{name}", "cinc2017", 300.0, ("I",), microvolts, spans)
@@ -127,18 +146,16 @@ def cudb_vf(data: Path) -> Iterator[Annotated]:
     Elsewhere the rhythm is unknown: VT is not marked.
     """
     folder = unpacked(data, "cudb-vf")
-    episodes = _by_record(folder / "vf_episodes.csv")
-    for name in _names(folder):
-        name = name.removesuffix("m")  # noqa: PLW2901 - RECORDS names the signal file, the table the record
-        raw = _mat(folder / f"{name}m.mat", "val").astype(np.float32).reshape(1, -1)
-        invalid = raw[0] == -32768  # a dropout
-        microvolts = np.where(invalid, 0, raw * np.float32(2.5))  # 400 units per mV
+    episodes = by_record(folder / "vf_episodes.csv")
+    for name in (signal.removesuffix("m") for signal in names_in(folder)):  # the tables name the record
+        raw = matrix(folder / f"{name}m.mat", "val").astype(np.float32).reshape(1, -1)
+        microvolts = np.where(raw == -32768, 0, raw * np.float32(2.5))  # a dropout is 0; 400 units per mV
         spans = tuple(
             Rhythm(first=int(row["start_sample"]), last=int(row["end_sample"]), name="VFL")
             for row in episodes.get(name, [])
         )
-        marks = _mat(folder / f"{name}_ann.mat", f"{name}_ann")
         record = _without_beats(f"cudb-vf/{name}", "cudb-vf", 250.0, ("ECG",), microvolts, spans)
+        marks = matrix(folder / f"{name}_ann.mat", f"{name}_ann")
         beats = np.sort(marks[marks[:, 1] == 1, 0].astype(np.int64))
         yield replace(record, beats=beats, symbols=np.full(len(beats), "?"))
 
@@ -147,25 +164,24 @@ def vfdb(data: Path) -> Iterator[Annotated]:
     """Malignant Ventricular Ectopy excerpts: VT, VF and sinus stretches of 2 patients."""
     folder = unpacked(data, "vfdb-excerpts")
     names = {"N": "N", "VT": "VT", "VFIB": "VFL"}
-    for name, rows in _by_record(folder / "rhythm.csv").items():
-        matrix = _mat(folder / f"{name}.mat", "M")
-        matrix = matrix if matrix.shape[0] > matrix.shape[1] else matrix.T
-        microvolts = (matrix[:, 1:3].T * 1000.0).astype(np.float32)
+    for name, rows in by_record(folder / "rhythm.csv").items():
+        columns = matrix(folder / f"{name}.mat", "M")
+        columns = columns if columns.shape[0] > columns.shape[1] else columns.T
+        microvolts = (columns[:, 1:3].T * 1000.0).astype(np.float32)
         spans = tuple(
             Rhythm(first=int(r["start_sample"]), last=int(r["end_sample"]) - 1, name=names[r["rhythm"]])
             for r in rows
             if r["rhythm"] in names
         )
         patient = name.removeprefix("ecg_")[:3]
-        record = _without_beats(f"vfdb/{name}", "vfdb", 250.0, ("ECG1", "ECG2"), microvolts, spans, patient)
-        yield record
+        yield _without_beats(f"vfdb/{name}", "vfdb", 250.0, ("ECG1", "ECG2"), microvolts, spans, patient)
 
 
 def nstdb(data: Path, kind: str, part: str) -> tuple[float, Microvolts]:
     """(fs, float32 (channel, sample)) of NSTDB noise `em` or `bw`: minutes 0-20 to train, 20-30 to test."""
     import wfdb
 
-    record = wfdb.rdrecord(str(_folder(data, "nstdb") / kind))
+    record = wfdb.rdrecord(str(folder_of(data, "nstdb") / kind))
     edge = int(20 * 60 * record.fs)
     cut = slice(0, edge) if part == "train" else slice(edge, None)
     return float(record.fs), np.nan_to_num(record.p_signal.T[:, cut] * 1000.0).astype(np.float32)
@@ -200,8 +216,8 @@ def _rhythms(marks: Any, length: int) -> tuple[Rhythm, ...]:
     """Each rhythm lasts until the next change or the end of the record."""
     changes = [
         (int(sample), note.strip("\x00 ")[1:])
-        for sample, note in zip(marks.sample, marks.aux_note, strict=True)
-        if note.startswith("(")
+        for sample, symbol, note in zip(marks.sample, marks.symbol, marks.aux_note, strict=True)
+        if symbol == "+" and note.startswith("(")  # notes of ST and T changes begin with a bracket too
     ]
     ends = [*(sample for sample, _ in changes), length][1:]
     return tuple(
@@ -232,32 +248,3 @@ def _without_beats(
         rhythms=rhythms,
         labelled=frozenset({"rhythm"}),
     )
-
-
-def _folder(data: Path, name: str) -> Path:
-    if not (data / name).is_dir():
-        raise RecordingError(f"{data / name} does not exist; set ANYECG_DATA to the folder that holds it.")
-    return data / name
-
-
-def _names(folder: Path) -> list[str]:
-    return (folder / "RECORDS").read_text().split()
-
-
-def _rows(path: Path) -> list[list[str]]:
-    with path.open(newline="") as lines:
-        return [row for row in csv.reader(lines) if row]
-
-
-def _by_record(path: Path) -> dict[str, list[dict[str, str]]]:
-    with path.open(newline="") as lines:
-        rows = list(csv.DictReader(lines))
-    return {
-        name: [r for r in rows if r["record"] == name] for name in dict.fromkeys(r["record"] for r in rows)
-    }
-
-
-def _mat(path: Path, key: str) -> npt.NDArray[Any]:
-    from scipy.io import loadmat
-
-    return np.asarray(loadmat(path)[key])
