@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from models.dataset import annotated, clinical
-from models.dataset.build import Splits, build
-from models.dataset.rows import ECG, TASKS, row
+from models.dataset.anyecg.build import Splits, build
+from models.dataset.anyecg.rows import ECG, TASKS, row
 from models.errors import UsageError
 
 pytestmark = pytest.mark.timeout(300)  # two builds, also on a machine that has other work
@@ -29,7 +29,7 @@ def twice(ecg_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     pytest.importorskip("wfdb")
     here, there = tmp_path_factory.mktemp("here"), tmp_path_factory.mktemp("there")
     script = (
-        "import sys; from pathlib import Path; from models.dataset.build import build; "
+        "import sys; from pathlib import Path; from models.dataset.anyecg.build import build; "
         "build(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:], 1)"
     )
     process = subprocess.Popen(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
-from models.dataset.wordings import LAYOUTS
+from models.dataset.anyecg.wordings import LAYOUTS
 from models.ecg import make_id
 
 Row = dict[str, Any]

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from models.dataset.anyecg.findings import clinical_reference
+from models.dataset.anyecg.rows import Row, one_ecg, row, several_ecgs
 from models.dataset.clinical import Clinical
 from models.dataset.files import folder_of
-from models.dataset.findings import clinical_reference
-from models.dataset.rows import Row, one_ecg, row, several_ecgs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

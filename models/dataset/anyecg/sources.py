@@ -10,9 +10,9 @@ import numpy as np
 
 from models.dataset import annotated, atrial, clinical
 from models.dataset.annotated import DS1, Annotated, Rhythm
+from models.dataset.anyecg.timeline import Timeline, timeline_of
 from models.dataset.clinical import Clinical
 from models.dataset.files import folder_of
-from models.dataset.timeline import Timeline, timeline_of
 
 PACED = ("102", "104", "107", "217")
 BEATING_S = 1.5  # between beats this close to each other there is no fibrillation

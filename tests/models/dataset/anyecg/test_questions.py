@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from models.dataset import annotated, clinical
-from models.dataset.bedside import clinical_questions, names_of, visits
+from models.dataset.anyecg.bedside import clinical_questions, names_of, visits
+from models.dataset.anyecg.comparison import comparison, rhythm_changes
+from models.dataset.anyecg.ecgqa import ecgqa, samples
+from models.dataset.anyecg.findings import findings
+from models.dataset.anyecg.questions import questions
+from models.dataset.anyecg.reports import clinical_reports, strip_reports
+from models.dataset.anyecg.rows import ECG, Row
+from models.dataset.anyecg.timeline import Timeline, timeline_of
 from models.dataset.clinical import Clinical, rhythm
-from models.dataset.comparison import comparison, rhythm_changes
-from models.dataset.ecgqa import ecgqa, samples
-from models.dataset.findings import findings
-from models.dataset.questions import questions
-from models.dataset.reports import clinical_reports, strip_reports
-from models.dataset.rows import ECG, Row
-from models.dataset.timeline import Timeline, timeline_of
 
 BEATS = set("NLRejAaJSVFE/fQ")
 V, S = set("V"), set("AaJS")

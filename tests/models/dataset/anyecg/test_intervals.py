@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.dataset.intervals import clipped, format_answer, iou, parse_answer, score, target_spans
+from models.dataset.anyecg.intervals import clipped, format_answer, iou, parse_answer, score, target_spans
 
 BEATS = [0.5, 1.5, 2.5, 3.1, 4.5, 5.5, 6.5, 7.5, 8.5, 9.5]  # the beat at 3.1 s is early
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from random import Random
 
-from models.dataset.classes import FINDABLE, Findable, assessed, events, found, plural
-from models.dataset.questions import Asked, count, mean_rate, one_rhythm
-from models.dataset.rows import Row, row, several_ecgs
-from models.dataset.timeline import Strip, Timeline, cut, some_leads
-from models.dataset.wordings import (
+from models.dataset.anyecg.classes import FINDABLE, Findable, assessed, events, found, plural
+from models.dataset.anyecg.questions import Asked, count, mean_rate, one_rhythm
+from models.dataset.anyecg.rows import Row, row, several_ecgs
+from models.dataset.anyecg.timeline import Strip, Timeline, cut, some_leads
+from models.dataset.anyecg.wordings import (
     COMPARE_COUNT,
     COMPARE_FASTEST,
     COMPARE_MOST,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from models.dataset.rows import Row
+from models.dataset.anyecg.rows import Row
 
 VERSION = "anyecg-dataset/1"
 SPLITS = ("train", "dev", "test")

@@ -10,14 +10,12 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from random import Random
 
-from models.dataset.clinical import Clinical, rhythm
-from models.dataset.findings import clinical_reference, finding, findings, rhythm_words
-from models.dataset.questions import Asked
-from models.dataset.reports import FEWER_LEADS
-from models.dataset.rows import Row, one_ecg, row, several_ecgs
-from models.dataset.sources import CLINICAL
-from models.dataset.statements import RHYTHMS
-from models.dataset.wordings import (
+from models.dataset.anyecg.findings import clinical_reference, finding, findings, rhythm_words
+from models.dataset.anyecg.questions import Asked
+from models.dataset.anyecg.reports import FEWER_LEADS
+from models.dataset.anyecg.rows import Row, one_ecg, row, several_ecgs
+from models.dataset.anyecg.sources import CLINICAL
+from models.dataset.anyecg.wordings import (
     CLINICAL_RHYTHM,
     STATEMENT,
     VISIT_ALL,
@@ -27,6 +25,8 @@ from models.dataset.wordings import (
     VISIT_SAME,
     ask,
 )
+from models.dataset.clinical import Clinical, rhythm
+from models.dataset.statements import RHYTHMS
 
 STATED, ABSENT = 3, 3  # questions an ECG
 NORMAL = "normal ECG"

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from models.dataset.classes import FINDABLE, found
+from models.dataset.anyecg.classes import FINDABLE, found
+from models.dataset.anyecg.findings import clinical_reference, findings, rhythm_words
+from models.dataset.anyecg.questions import count, mean_rate, one_rhythm
+from models.dataset.anyecg.rows import Row, one_ecg, row
+from models.dataset.anyecg.timeline import Strip, Timeline, clear
+from models.dataset.anyecg.wordings import REPORT_RHYTHM, REPORT_STRIP, REPORT_TWELVE, say
 from models.dataset.clinical import Clinical, rhythm
-from models.dataset.findings import clinical_reference, findings, rhythm_words
-from models.dataset.questions import count, mean_rate, one_rhythm
-from models.dataset.rows import Row, one_ecg, row
-from models.dataset.timeline import Strip, Timeline, clear
-from models.dataset.wordings import REPORT_RHYTHM, REPORT_STRIP, REPORT_TWELVE, say
 
 STRIPS = 30  # looked at a recording
 TWELVE = 4  # wordings of one 12-lead report

@@ -13,8 +13,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from models.dataset.intervals import Span, clipped, target_spans
-from models.dataset.timeline import Strip, Timeline
+from models.dataset.anyecg.intervals import Span, clipped, target_spans
+from models.dataset.anyecg.timeline import Strip, Timeline
 
 PAUSE_S = 2.0
 _PAUSE_MARGIN_S = 0.05  # a pause this close to the limit is neither

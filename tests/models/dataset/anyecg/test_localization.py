@@ -11,11 +11,11 @@ import pytest
 
 from models.dataset import annotated
 from models.dataset.annotated import Rhythm
-from models.dataset.classes import FINDABLE, assessed, found
-from models.dataset.intervals import format_answer, parse_answer
-from models.dataset.localization import localization, open_detection
-from models.dataset.rows import Row
-from models.dataset.timeline import Strip, Timeline, cut, timeline_of
+from models.dataset.anyecg.classes import FINDABLE, assessed, found
+from models.dataset.anyecg.intervals import format_answer, parse_answer
+from models.dataset.anyecg.localization import localization, open_detection
+from models.dataset.anyecg.rows import Row
+from models.dataset.anyecg.timeline import Strip, Timeline, cut, timeline_of
 
 FS = 100.0
 SYMBOLS = {"V": "V", "S": "AaJS", "F": "F", "L": "L", "R": "R", "PACED": "/", "E": "E", "e": "e", "j": "j"}

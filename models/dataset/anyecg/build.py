@@ -15,17 +15,17 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from models.dataset.bedside import clinical_questions, names_of, visits
-from models.dataset.card import SPLITS, card_of
+from models.dataset.anyecg.bedside import clinical_questions, names_of, visits
+from models.dataset.anyecg.card import SPLITS, card_of
+from models.dataset.anyecg.comparison import comparison, rhythm_changes
+from models.dataset.anyecg.ecgqa import ecgqa
+from models.dataset.anyecg.localization import localization, open_detection
+from models.dataset.anyecg.questions import questions
+from models.dataset.anyecg.reports import clinical_reports, strip_reports
+from models.dataset.anyecg.rows import Row
+from models.dataset.anyecg.sources import CLINICAL, DATABASES, TIMELINES
+from models.dataset.anyecg.timeline import Timeline
 from models.dataset.clinical import Clinical, ptbxl_rows
-from models.dataset.comparison import comparison, rhythm_changes
-from models.dataset.ecgqa import ecgqa
-from models.dataset.localization import localization, open_detection
-from models.dataset.questions import questions
-from models.dataset.reports import clinical_reports, strip_reports
-from models.dataset.rows import Row
-from models.dataset.sources import CLINICAL, DATABASES, TIMELINES
-from models.dataset.timeline import Timeline
 from models.errors import UsageError
 
 TRAIN_SHARE, DEV_SHARE = 0.7, 0.15

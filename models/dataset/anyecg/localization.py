@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
-from models.dataset.classes import Findable, assessed, events, found, plural
-from models.dataset.intervals import Span, format_answer
-from models.dataset.rows import Row, one_ecg, row
-from models.dataset.timeline import Strip, Timeline, anywhere, cut, some_leads, some_seconds
-from models.dataset.wordings import (
+from models.dataset.anyecg.classes import Findable, assessed, events, found, plural
+from models.dataset.anyecg.intervals import Span, format_answer
+from models.dataset.anyecg.rows import Row, one_ecg, row
+from models.dataset.anyecg.timeline import Strip, Timeline, anywhere, cut, some_leads, some_seconds
+from models.dataset.anyecg.wordings import (
     DETECT_ALL,
     DETECT_PREMATURE,
     DETECT_RHYTHM,

@@ -12,10 +12,10 @@ from itertools import groupby, pairwise
 from random import Random
 from typing import Any
 
-from models.dataset.classes import FINDABLE, Findable, assessed, found, plural
-from models.dataset.rows import Row, one_ecg, row
-from models.dataset.timeline import Strip, Timeline, clear
-from models.dataset.wordings import (
+from models.dataset.anyecg.classes import FINDABLE, Findable, assessed, found, plural
+from models.dataset.anyecg.rows import Row, one_ecg, row
+from models.dataset.anyecg.timeline import Strip, Timeline, clear
+from models.dataset.anyecg.wordings import (
     BURDEN,
     COUNT,
     LONGEST,
