@@ -87,6 +87,7 @@ def _screening(screening: Screening, fs: float) -> Line:
         "quality": {
             "readable": quality.readable,
             "reasons": {k: list(v) for k, v in quality.reasons.items()},
+            "score": dict(quality.score),
         },
         "flagged": screening.flagged,
         "rules": list(screening.rules),

@@ -52,8 +52,8 @@ LABELS: Mapping[str, Label] = _table(
     ("V", "ventricular premature beat", "17338001", "V", Kind.BEAT, _NET),
     ("F", "fusion beat", "13640000", "F", Kind.BEAT, _NOT),
     ("Q", "unclassifiable beat", None, "Q", Kind.BEAT, _NOT),
-    ("L", "left bundle branch block beat", "164909002", "L", Kind.BEAT, _NOT),
-    ("R", "right bundle branch block beat", "59118001", "R", Kind.BEAT, _NOT),
+    ("L", "left bundle branch block beat", "164909002", "L", Kind.BEAT, _NET),
+    ("R", "right bundle branch block beat", "59118001", "R", Kind.BEAT, _NET),
     ("SINUS", "sinus rhythm", "426783006", "(N", Kind.RHYTHM, _NOT),
     ("AFIB", "atrial fibrillation", "164889003", "(AFIB", Kind.RHYTHM, _NET),
     ("AFL", "atrial flutter", "164890007", "(AFL", Kind.RHYTHM, _NOT),
@@ -63,7 +63,7 @@ LABELS: Mapping[str, Label] = _table(
     ("B", "ventricular bigeminy", "11157007", "(B", Kind.RHYTHM, _RULE),
     ("T", "ventricular trigeminy", "251180001", "(T", Kind.RHYTHM, _RULE),
     ("AVB", "atrioventricular block", "233917008", "(BII", Kind.RHYTHM, _NOT),
-    ("PACED", "paced rhythm", "10370003", "(P", Kind.RHYTHM, _NOT),
+    ("PACED", "paced rhythm", "10370003", "(P", Kind.RHYTHM, _NET),
     ("PREX", "pre-excitation", "195060002", "(PREX", Kind.RHYTHM, _NOT),
     ("NOD", "junctional rhythm", "29320008", "(NOD", Kind.RHYTHM, _NOT),
     ("PAUSE", "pause", None, "PAUSE", Kind.RULE, _RULE),
@@ -71,6 +71,7 @@ LABELS: Mapping[str, Label] = _table(
     ("TACHY", "fast heart rate", "3424008", "TACHY", Kind.RULE, _RULE),
     ("NOISE", "unreadable signal", None, "~", Kind.TECHNICAL, _RULE),
     ("LEADOFF", "lead off", None, "~", Kind.TECHNICAL, _RULE),
+    ("UNFAMILIAR", "signal unlike what was learned", None, "~", Kind.TECHNICAL, _NET),
 )
 
 
@@ -88,10 +89,14 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
-    """Whether a window can be read, and per lead why not: flat, saturated, lead off, noise, missing."""
+    """Whether a window can be read, and per lead why not: flat, saturated, lead off, noise, missing.
+
+    `score` says per lead how unreadable, 0 to 1; unreadable from 0.5 on.
+    """
 
     readable: bool
     reasons: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    score: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

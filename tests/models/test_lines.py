@@ -105,7 +105,7 @@ def test_a_stretch_ends_with_the_last_samples_end() -> None:
     assert (window["flagged"], window["rules"], window["quality"]) == (
         True,
         ["chaos"],
-        {"readable": False, "reasons": {"V1": ["noise"]}},
+        {"readable": False, "reasons": {"V1": ["noise"]}, "score": {}},
     )
 
 

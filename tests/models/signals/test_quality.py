@@ -4,9 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from models.ecg import Window
 from models.recordings import Recording, open_recording
+from models.signals.conditioning import resample
 from models.signals.quality import assess, never_silence
 
 FS = 360.0
@@ -120,3 +123,55 @@ def test_sinus_rhythm_is_not_flagged(ecg_data: Path) -> None:
     recording = open_recording(ecg_data / "mitdb" / "101")
     x = recording.counts[0, : 3600 * 30] * 5.0
     assert [never_silence(window(part)) for part in np.split(x, 30)] == [()] * 30
+
+
+@given(
+    seconds=st.floats(2, 10),
+    fs=st.sampled_from([100.0, 128.0, 250.0, 360.0, 500.0, 1000.0]),
+    gone=st.tuples(st.floats(0, 1), st.floats(0, 0.5)),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=40, deadline=None)
+def test_any_window_is_judged_alike_twice_and_its_score_agrees_with_its_reasons(
+    seconds: float, fs: float, gone: tuple[float, float], seed: int
+) -> None:
+    n = round(seconds * fs)
+    missing = np.zeros(n, dtype=np.bool_)
+    missing[round(gone[0] * n) : round((gone[0] + gone[1]) * n)] = True
+    x = np.random.default_rng(seed).normal(0, 200, (2, n)).cumsum(axis=1)
+    one = window(x, fs=fs, missing=missing, leads=("I", "II"))
+    assert assess(one) == assess(one)
+    quality = assess(one)
+    assert quality.score.keys() == {"I", "II"}
+    assert all(0 <= score <= 1 for score in quality.score.values())
+    assert {lead for lead, score in quality.score.items() if score >= 0.5} == quality.reasons.keys()
+
+
+@pytest.mark.parametrize("fs", [100.0, 128.0, 250.0, 500.0, 1000.0])
+@pytest.mark.parametrize("seconds", [3.0, 6.0, 10.0])
+def test_beats_are_readable_at_any_rate_and_length(excerpt: Recording, fs: float, seconds: float) -> None:
+    x = resample(beats(excerpt, length_s=seconds), FS, fs)
+    assert assess(window(x, fs=fs)).readable
+
+
+def test_more_noise_is_never_more_readable(excerpt: Recording) -> None:
+    walk = np.cumsum(np.random.default_rng(5).normal(0, 1, 3600))
+    scores = [assess(window(beats(excerpt) + k * walk)).score["MLII"] for k in (30, 60, 120, 240)]
+    assert scores == sorted(scores)
+    assert scores[0] < 0.5 < scores[-1]
+
+
+@pytest.mark.parametrize("fs", [100.0, 250.0, 500.0, 1000.0])
+def test_what_must_not_be_silenced_is_flagged_at_any_rate(excerpt: Recording, fs: float) -> None:
+    stop = np.concatenate([beats(excerpt, length_s=5), sensor_noise(5)])
+    assert never_silence(window(resample(stop, FS, fs), fs=fs)) == ("asystole",)
+    t = np.arange(round(10 * fs)) / fs
+    assert never_silence(window(400 * np.sin(2 * np.pi * (5 * t + 0.3 * np.sin(t))), fs=fs)) == ("chaos",)
+
+
+def test_ventricular_beats_and_fibrillating_atria_stay_readable(ecg_data: Path) -> None:
+    for record, start_s in (("208", 100), ("119", 300), ("201", 30), ("223", 600)):
+        recording = open_recording(ecg_data / "mitdb" / record)
+        first = round(start_s * FS)
+        x = recording.counts[0, first : first + 3600 * 6] * 5.0
+        assert all(assess(window(part)).readable for part in np.split(x, 6)), record
