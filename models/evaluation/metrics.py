@@ -39,13 +39,16 @@ def threshold_at(score: npt.ArrayLike, truth: npt.ArrayLike, specificity: float)
     return float(np.quantile(s[~t], specificity))
 
 
-def f1_curve(score: npt.ArrayLike, truth: npt.ArrayLike, thresholds: npt.ArrayLike) -> Floats:
-    """F1 at each threshold; 0 where nothing is right."""
+def f_curve(
+    score: npt.ArrayLike, truth: npt.ArrayLike, thresholds: npt.ArrayLike, beta: float = 1.0
+) -> Floats:
+    """F-beta at each threshold; 0 where nothing is right. With a beta of 2 a miss weighs four times."""
     s, t = np.asarray(score, dtype=np.float64), np.asarray(truth, dtype=np.bool_)
     at = np.asarray(thresholds, dtype=np.float64)
     right = t.sum() - np.searchsorted(np.sort(s[t]), at)
     called = len(s) - np.searchsorted(np.sort(s), at)
-    return np.asarray(2 * right / np.maximum(called + t.sum(), 1), dtype=np.float64)
+    square = beta**2
+    return np.asarray((1 + square) * right / np.maximum(called + square * t.sum(), 1), dtype=np.float64)
 
 
 def expected_calibration_error(probability: npt.ArrayLike, truth: npt.ArrayLike, bins: int = 10) -> float:
@@ -70,13 +73,20 @@ def platt(logits: npt.ArrayLike, truth: npt.ArrayLike) -> tuple[float, float]:
 
     Platt, Advances in Large Margin Classifiers, 1999.
     """
-    x, t = np.asarray(logits, dtype=np.float64), np.asarray(truth, dtype=np.bool_)
+    scale, offset = logistic(np.asarray(logits, dtype=np.float64)[None], truth)
+    return scale, offset
+
+
+def logistic(features: npt.ArrayLike, truth: npt.ArrayLike, weight: npt.ArrayLike = 1.0) -> tuple[float, ...]:
+    """Slope of each feature (feature, row) and the offset of the logistic fit, with Platt's soft targets."""
+    x, t = np.asarray(features, dtype=np.float64), np.asarray(truth, dtype=np.bool_)
+    w = np.asarray(weight, dtype=np.float64)
     soft = np.where(t, (t.sum() + 1) / (t.sum() + 2), 1 / ((~t).sum() + 2))
-    design = np.stack([x, np.ones_like(x)])
-    weights = np.asarray([1.0, 0.0])
+    design = np.concatenate([x, np.ones((1, x.shape[1]))])
+    slopes = np.zeros(len(design))
     for _ in range(50):
-        p = sigmoid(weights @ design)
-        slope = design @ (p - soft)
-        curve = (design * (p * (1 - p))) @ design.T + 1e-9 * np.eye(2)
-        weights = weights - np.clip(np.linalg.solve(curve, slope), -1, 1)
-    return float(weights[0]), float(weights[1])
+        p = sigmoid(slopes @ design)
+        gradient = design @ (w * (p - soft))
+        curve = (design * (w * p * (1 - p))) @ design.T + 1e-9 * np.eye(len(design))
+        slopes = slopes - np.clip(np.linalg.solve(curve, gradient), -1, 1)
+    return tuple(slopes.tolist())

@@ -8,7 +8,7 @@ import pytest
 from models.evaluation.metrics import (
     auroc,
     expected_calibration_error,
-    f1_curve,
+    f_curve,
     logit,
     platt,
     sensitivity,
@@ -34,7 +34,7 @@ def test_a_threshold_for_a_specificity_keeps_it() -> None:
 
 
 def test_f1_is_one_where_the_threshold_parts_the_classes() -> None:
-    curve = f1_curve([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1], [0.05, 0.5, 0.85, 0.95])
+    curve = f_curve([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1], [0.05, 0.5, 0.85, 0.95])
     assert curve.tolist() == pytest.approx([2 / 3, 1, 2 / 3, 0])
 
 
