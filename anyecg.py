@@ -9,8 +9,9 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,10 +19,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from models.errors import AnyEcgError, UsageError
+from models.evaluation.what import What
 
 if TYPE_CHECKING:
+    from cloud.analyst import EpisodeAnalyst
+    from cloud.rules import Spell
     from edge.segments import Screen
+    from models.anyecg.localizer import Localizer
+    from models.ecg import Segment, Window
+    from models.evaluation.served import SaidBeat, SaidEpisode, Served
     from models.recordings import Recording
+    from models.screener.runtime import Screener
+    from models.verdicts import Screening
 
 WORDING = "Decision support. Not a diagnosis. Not for emergency monitoring."
 
@@ -35,15 +44,15 @@ edge_app = typer.Typer(help="The box beside the bed.", no_args_is_help=True)
 cloud_app = typer.Typer(help="The clinic's node.", no_args_is_help=True)
 broker_app = typer.Typer(help="The embedded MQTT broker.", no_args_is_help=True)
 patch_app = typer.Typer(help="A virtual patch.", no_args_is_help=True)
+dataset_app = typer.Typer(help="The anyECG dataset.", no_args_is_help=True)
 train_app = typer.Typer(help="Train the networks.", no_args_is_help=True)
-evaluate_app = typer.Typer(help="Measure the networks.", no_args_is_help=True)
 for name, group in {
     "edge": edge_app,
     "cloud": cloud_app,
     "broker": broker_app,
     "patch": patch_app,
+    "dataset": dataset_app,
     "train": train_app,
-    "evaluate": evaluate_app,
 }.items():
     app.add_typer(group, name=name)
 
@@ -118,16 +127,17 @@ async def replay_lines(
     from cloud.analysis import Analysis
     from edge.intake import Intake
     from edge.screening import WindowScreener
+    from models.anyecg.localizer import Localizer
     from models.ecg import Clock, Segment
     from models.lines import Summary, line
     from models.recordings import RecordingSource
     from models.screener.runtime import Screener
 
-    network = Screener()
     recorded = Clock()
     if recording.start_utc is not None:
         recorded = Clock(utc_0=recording.start_utc, fs=recording.fs, error_s=1.0, quality="recording")
-    intake, analysis = Intake(WindowScreener(network), recorded=recorded), Analysis(network)
+    intake = Intake(WindowScreener(Screener()), recorded=recorded)
+    analysis = Analysis(Localizer())
     summary = Summary(recording.patch_id, recording.fs)
     async for item in RecordingSource(recording, sizes=sizes, speed=speed):
         for output in intake.push(item):
@@ -154,15 +164,15 @@ def _analyzed(recording: Recording, first: int, last: int) -> tuple[list[Any], l
     from cloud.analysis import Analysis
     from edge.intake import Intake
     from edge.screening import WindowScreener
+    from models.anyecg.localizer import Localizer
     from models.ecg import RecordingEnd, Segment
     from models.lines import line
     from models.recordings import RecordingSource
     from models.screener.runtime import Screener
 
-    network = Screener()
-    screen: Screen = WindowScreener(network)
+    screen: Screen = WindowScreener(Screener())
     intake = Intake(lambda window: replace(screen(window), flagged=True))
-    analysis = Analysis(network)
+    analysis = Analysis(Localizer())
     sizes = [size for size in (first, last + 1 - first) if size]
     findings, reports = [], {}
     for item in RecordingSource(recording, sizes=sizes).blocks():
@@ -304,29 +314,217 @@ def patch_simulate(
 # -- networks -----------------------------------------------------------------------------------------------
 
 
+Out = Annotated[Path, typer.Option(metavar="DIR", help="Checkpoints, weights and folds; one for both.")]
+RecipeFile = Annotated[
+    Path | None, typer.Option("--recipe", metavar="FILE.toml", help="Absent: the shipped weights' own.")
+]
+
+
 @train_app.command("screener")
-def train_screener(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Checkpoints, weights and figures.")],
-    folds: Annotated[int, typer.Option(min=2, max=10)] = 3,
-    seed: int = 0,
-    epochs: Annotated[int, typer.Option(min=1)] = 10,
-) -> None:
+def train_screener(out: Out, recipe: RecipeFile = None) -> None:
     """Train, cross-validate and export the screener; resumes where it was interrupted."""
-    from models.screener.train import train
+    from models.config import load
+    from models.screener.train import Recipe, train
 
-    train(out, _data(), folds=folds, seed=seed, epochs=epochs)
+    train(out, _data(), load(recipe, Recipe))
 
 
-@evaluate_app.command("screener")
-def evaluate_screener(
-    training: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Of `train screener`; absent: the shipped figures.")
-    ] = None,
+@train_app.command("localizer")
+def train_localizer(
+    out: Out,
+    recipe: RecipeFile = None,
+    only: Annotated[str | None, typer.Option(metavar="dense,beats,rhythm", help="Absent: all.")] = None,
 ) -> None:
-    """Held-out figures beside their baselines, as JSON; of a training: recomputed from $ANYECG_DATA."""
-    from models.evaluation.screener import evaluate
+    """Train, cross-validate and export the localizer's networks; resumes where it was interrupted."""
+    from models.anyecg.train import NETWORKS, Recipe, train
+    from models.config import load
 
-    print(json.dumps(evaluate(_data(), training) if training else evaluate()))
+    networks = NETWORKS if only is None else tuple(only.split(","))
+    for network in networks:
+        if network not in NETWORKS:
+            raise UsageError(f"--only {network}: the networks are {', '.join(NETWORKS)}.")
+    train(out, _data(), load(recipe, Recipe), networks)
+
+
+@dataset_app.command("build")
+def dataset_build(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the JSONL files and card.json go.")],
+    databases: Annotated[str | None, typer.Option(metavar="mitdb,ptbxl", help="Absent: all.")] = None,
+    seed: int = 1,
+) -> None:
+    """The anyECG dataset from the databases under $ANYECG_DATA, in chat form, split by patient."""
+    from models.dataset.anyecg.build import build
+
+    names = None if databases is None else databases.split(",")
+    print(json.dumps(build(out, _data(), names, seed, _say)))
+
+
+@app.command()
+def evaluate(
+    what: Annotated[What, typer.Argument(help="What is measured.")],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="WFDB records with annotations.")],
+    database: Annotated[
+        str | None, typer.Option(metavar="NAME", help="DIR holds many databases: this one.")
+    ] = None,
+    records: Annotated[str | None, typer.Option(metavar="101,106", help="Absent: all of RECORDS.")] = None,
+    leads: Annotated[
+        str | None, typer.Option("--leads", "--lead", metavar="0,1", help="Numbers or names; absent: all.")
+    ] = None,
+    noise: Annotated[str | None, typer.Option(metavar="em", help="Record of the noise added.")] = None,
+    snr: Annotated[float | None, typer.Option(metavar="dB", help="Signal to noise, as nst says it.")] = None,
+    noise_data: Annotated[Path | None, typer.Option(metavar="DIR", help="Of the noise record.")] = None,
+    networks: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Of `train`: each record by the fold that left it out. Absent: shipped."
+        ),
+    ] = None,
+    annotator: Annotated[str, typer.Option(metavar="EXT", help="Of the annotation files.")] = "atr",
+    skip: Annotated[float, typer.Option(min=0, metavar="S", help="Beats before it do not count.")] = 0.0,
+    strips: Annotated[int, typer.Option(min=1, help="Localization: by record, type and protocol.")] = 4,
+    only_flagged: Annotated[
+        bool, typer.Option("--only-flagged", help="Send what the edge flags, as in operation, not all.")
+    ] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """What is served, beside what experts said and beside what needs no ECG."""
+    from models.evaluation import run as evaluation
+    from models.evaluation.shown import progress, table
+
+    chosen = evaluation.Chosen(
+        data=data,
+        database=database,
+        records=None if records is None else tuple(records.split(",")),
+        leads=leads,
+        noise=noise,
+        snr_db=snr,
+        noise_data=noise_data,
+        annotator=annotator,
+        skip_s=skip,
+        strips=strips,
+        jobs=jobs,
+    )
+    how = partial(serve, networks=networks, only_flagged=only_flagged)
+    figures = evaluation.evaluate(what, chosen, how, progress(_say))
+    print(json.dumps(figures, allow_nan=False) if as_json else table(figures))
+
+
+def serve(recording: Recording, networks: Path | None = None, *, only_flagged: bool = False) -> Served:
+    """What edge and cloud say of a recording: of all of it, or of what the edge flags and sends."""
+    from cloud.analyst import EpisodeAnalyst
+    from models.evaluation.served import JOIN_S, Served, joined, laid_out
+
+    screener, localizer = _networks(_left_out(networks, recording.patch_id))
+    windows: list[Screening] = []
+    analysts: dict[str, EpisodeAnalyst] = {}
+    begins: dict[str, int] = {}
+    said: dict[tuple[str, int], int] = {}  # (label, first) of a spell -> the last sample heard by then
+    for part in _parts(recording, screener, windows, everything=not only_flagged):
+        analyst = analysts.setdefault(part.episode_id, EpisodeAnalyst(localizer))
+        begins.setdefault(part.episode_id, part.first)
+        analyst.push(part)
+        for spell in analyst.spells:
+            said.setdefault((spell.label, spell.first), part.last)
+    episodes = (e for a in analysts.values() for e in _episodes_of(a, said, recording.fs))
+    return Served(
+        fs=recording.fs,
+        samples=recording.counts.shape[1],
+        models=(screener.model, localizer.model),
+        beats=tuple(beat for analyst in analysts.values() for beat in _beats_of(analyst)),
+        episodes=joined(episodes, begins.values(), reach=round(JOIN_S * recording.fs)),
+        windows=tuple(windows),
+        unreadable=tuple((dark.first, dark.last) for a in analysts.values() for dark in a.darks),
+        rhythm=laid_out((begins[i] / recording.fs, a.rhythm) for i, a in analysts.items()),
+    )
+
+
+def _left_out(training: Path | None, record: str) -> Path | None:
+    """Of a training's folder the networks that had left the record out; else the folder itself."""
+    if training is None or not (training / "folds.json").is_file():
+        return training
+    held = json.loads((training / "folds.json").read_text())
+    folds = {fold for name, fold in held.items() if name.split("/")[-1] == record}
+    if len(folds) > 1:
+        raise UsageError(f"{training / 'folds.json'} has several records {record}, of different folds.")
+    return training / f"fold{folds.pop()}" if folds else training
+
+
+@cache
+def _networks(folder: Path | None) -> tuple[Screener, Localizer]:
+    """The shipped ones, or those of a training's folder."""
+    from models.anyecg.localizer import Localizer
+    from models.screener.runtime import Screener
+
+    return Screener(None if folder is None else folder / "screener.onnx"), Localizer(folder)
+
+
+def _parts(
+    recording: Recording, network: Screener, heard: list[Screening], *, everything: bool
+) -> Iterator[Segment]:
+    """What is sent of the recording; the edge's own verdict on each window goes to `heard`."""
+    from edge.intake import Intake
+    from edge.screening import WindowScreener
+    from models.ecg import Segment
+    from models.recordings import RecordingSource
+
+    screen = WindowScreener(network)
+
+    def sent(window: Window) -> Screening:
+        heard.append(screen(window))
+        return replace(heard[-1], flagged=everything or heard[-1].flagged)
+
+    intake = Intake(sent)
+    for item in RecordingSource(recording).blocks():
+        yield from (part for part in intake.push(item) if isinstance(part, Segment))
+
+
+def _beats_of(analyst: EpisodeAnalyst) -> Iterator[SaidBeat]:
+    from models.evaluation.served import SaidBeat
+
+    for beat in analyst.beats:
+        paced = beat.form == "PACED"
+        yield SaidBeat(
+            r=beat.r,
+            label="Q" if paced and beat.label == "N" else beat.label,  # as AAMI EC57 counts paced beats
+            morphology=None if beat.form == "PLAIN" else beat.form,
+            readable=beat.readable,
+            chances=beat.chances,
+        )
+
+
+def _episodes_of(
+    analyst: EpisodeAnalyst, said: Mapping[tuple[str, int], int], fs: float
+) -> Iterator[SaidEpisode]:
+    """The rhythms among the analyst's spells."""
+    from models.evaluation.served import SaidEpisode
+    from models.verdicts import LABELS, Kind
+
+    for spell in analyst.spells:
+        if LABELS[spell.label].kind is Kind.RHYTHM:
+            own = [at for (label, first), at in said.items() if label == spell.label and first >= spell.first]
+            evident, alarm = _urgency(spell, fs)
+            yield SaidEpisode(
+                label=spell.label,
+                first=spell.first,
+                last=spell.last,
+                evident=evident,
+                said=min(own),
+                alarm=alarm,
+                probability=spell.probability,
+            )
+
+
+def _urgency(spell: Spell, fs: float) -> tuple[int, bool]:
+    """With which sample the rule held, and whether the default table calls a nurse at high priority."""
+    from cloud.alerts import of_spell
+    from cloud.config import RuleConfig
+    from cloud.rules import RUN_BEATS, fast_from
+    from models.verdicts import Priority
+
+    urgent = [cause.at for cause in of_spell(spell, RuleConfig(), fs) if cause.priority is Priority.HIGH]
+    third = fast_from(spell.marks, RUN_BEATS, fs) if spell.label == "VT" else None
+    return third or min(urgent, default=spell.last), bool(urgent)
 
 
 # -- the rim ------------------------------------------------------------------------------------------------

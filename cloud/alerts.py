@@ -46,7 +46,7 @@ def causes(
     `before` are the causes after the part before: what once held stays, however a spell goes on, so that it
     does not matter whether parts came one by one or all at once.
     """
-    found = [cause for spell in analyst.spells for cause in _of_spell(spell, rules, fs)]
+    found = [cause for spell in analyst.spells for cause in of_spell(spell, rules, fs)]
     found += _frequent(analyst, rules, fs)
     first = {(cause.priority, cause.label): cause for cause in before}
     for cause in sorted(found, key=lambda c: c.at):
@@ -84,7 +84,8 @@ def judge(
     return alert, change
 
 
-def _of_spell(spell: Spell, rules: RuleConfig, fs: float) -> list[Cause]:
+def of_spell(spell: Spell, rules: RuleConfig, fs: float) -> list[Cause]:
+    """What the table says of one spell, in the order of its rows."""
     lasts = (spell.last + 1 - spell.first) / fs
     out = []
 

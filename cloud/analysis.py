@@ -8,8 +8,8 @@ from cloud.alerts import Cause, causes, judge
 from cloud.analyst import EpisodeAnalyst
 from cloud.config import RuleConfig
 from cloud.reports import is_due, write_report
+from models.anyecg.localizer import Localizer
 from models.ecg import Segment
-from models.screener.runtime import Screener
 from models.verdicts import Alert, Finding, Report
 
 
@@ -17,7 +17,7 @@ class EpisodeAnalysis:
     """An episode's analyst, what there is to alert about, and the reports that were due; a function of the
     parts pushed in sample order."""
 
-    def __init__(self, network: Screener, rules: RuleConfig) -> None:
+    def __init__(self, network: Localizer, rules: RuleConfig) -> None:
         self.analyst = EpisodeAnalyst(network, rules)
         self.causes: list[Cause] = []  # of alerts, in the order in which they held
         self.parts: list[str] = []  # ids pushed so far
@@ -42,7 +42,7 @@ class EpisodeAnalysis:
 class Analysis:
     """`push(segment)` -> what is new with it: decided findings, then a report where due, then the alert."""
 
-    def __init__(self, network: Screener, rules: RuleConfig | None = None) -> None:
+    def __init__(self, network: Localizer, rules: RuleConfig | None = None) -> None:
         self._network = network
         self._rules = rules or RuleConfig()
         self._episode: EpisodeAnalysis | None = None

@@ -1,7 +1,7 @@
 """One episode, part after part: beats, their classes, and what the rules make of them.
 
 A fold: what it has found depends on the parts pushed, in sample order, and on nothing else. A part is
-analysed with up to 30 s of the episode before it. A beat is decided once, when 1 s of signal follows it or
+analysed with up to 45 s of the episode before it. A beat is decided once, when 1 s of signal follows it or
 the episode is over; it belongs to the part that holds its R peak, and never changes afterwards.
 """
 
@@ -15,28 +15,45 @@ import numpy as np
 import numpy.typing as npt
 
 from cloud.config import RuleConfig
-from cloud.rules import Beat, Dark, Spell, clear, irregularity, patterns, pauses, rates, runs, stretches
+from cloud.rules import (
+    Beat,
+    Dark,
+    Spell,
+    clear,
+    forms,
+    irregularity,
+    patterns,
+    pauses,
+    rates,
+    runs,
+    stretches,
+)
+from models.anyecg.labels import RHYTHM_TOKENS, RHYTHMS
+from models.anyecg.localizer import LEAST_S, RHYTHM_S, Localization, Localizer, label_of
 from models.ecg import Mask, Microvolts, Segment, mask_to_spans
-from models.screener.runtime import LEAST_S, Scores, Screener
 from models.signals.measure import Intervals, measure_intervals
-from models.signals.rpeaks import r_peaks
 from models.verdicts import Finding, Measurements
 
-CONTEXT_S = 30.0
+CONTEXT_S = 45.0
 DECIDE_S = 1.0  # of signal that must follow a beat
 REFRACTORY_S = 0.2
 BASELINE_S = 0.5
 AFTER_HOLE_S = 0.5
 RR_BEATS = 8  # an early beat is early against so many before it
 AF_IRREGULARITY = 0.06
-AF_TOKENS = {"average": 13, "least": 94, "bridge": 31}  # 4 s, 30 s, 10 s of 0.32 s
-VF_TOKENS = {"average": 3, "least": 6, "bridge": 6}  # 1 s, 2 s, 2 s
+RUN_GOES_ON = 6  # beats
+RUN_RR_S = 0.55  # 110/min
+RUN_DRIFT = 0.12  # of the interval, from beat to beat
+AF_STEPS = {"average": 8, "least": 16, "bridge": 20}  # 4 s, 8 s, 10 s of 0.5 s
+STRANGE = "UNFAMILIAR"  # not a probability: how many times as strange as usual
+STRANGE_STEPS = {"average": 1, "least": 20, "bridge": 20}  # 10 s, 10 s
+VF_STEPS = {"average": 2, "least": 4, "bridge": 4}  # 1 s, 2 s, 2 s
 
 
 class EpisodeAnalyst:
     """`push(segment)` returns the findings that are decided now; `open` holds those that may still grow."""
 
-    def __init__(self, network: Screener, rules: RuleConfig | None = None) -> None:
+    def __init__(self, network: Localizer, rules: RuleConfig | None = None) -> None:
         self.beats: list[Beat] = []
         self.darks: list[Dark] = []
         self.spells: list[Spell] = []  # of the rules, after the newest part
@@ -48,7 +65,7 @@ class EpisodeAnalyst:
         self._head: Segment | None = None
         self._decided = -1
         self._context: tuple[int, Microvolts, Mask] | None = None
-        self._tokens: dict[str, list[float]] = {"AFIB": [], "VF": []}  # a value every token_s from the start
+        self.rhythm: dict[str, list[float]] = {"AFIB": [], "VF": [], STRANGE: []}  # a value every 0.5 s
         self._baseline: list[npt.NDArray[np.float32]] = []  # (lead,) microvolts, every half second
         self._intervals: list[Intervals] = []
         self._parts: list[tuple[int, str]] = []  # (last sample, id)
@@ -100,7 +117,7 @@ class EpisodeAnalyst:
     # -- one part ------------------------------------------------------------------------------------
 
     def _with_context(self, segment: Segment) -> tuple[int, Microvolts, Mask]:
-        """(first, microvolts, missing) of the part and up to 30 s before it; a part that lacks is missing."""
+        """(first, microvolts, missing) of the part and up to 45 s before it; a part that lacks is missing."""
         first, microvolts, missing = segment.first, segment.microvolts, segment.missing
         if self._context is not None:
             before, old, gone = self._context
@@ -121,33 +138,35 @@ class EpisodeAnalyst:
     ) -> list[Finding]:
         """The part's new beats, and the V and S among them as findings."""
         if microvolts.shape[1] < LEAST_S * segment.fs or missing.all():
-            self._note_tokens(None, segment, first, decided)
+            self._note_rhythm(None, segment, first, decided)
             return []
-        scores = self._network.run(microvolts, segment.fs, missing)
-        self._note_tokens(scores, segment, first, decided)
-        peaks = r_peaks(microvolts, segment.fs, missing)
-        raw = self._network.beat_probabilities(scores, peaks / segment.fs)
-        chances = [(round(float(p_s), 4), round(float(p_v), 4)) for p_s, p_v in raw]
-        labels = [self._label(p_s, p_v) for p_s, p_v in chances]
+        found = self._network.run(microvolts, segment.fs, segment.leads, missing)
+        self._note_rhythm(found, segment, first, decided)
+        peaks = found.peaks
+        chances, shapes = found.chances(), found.forms()
+        labels = [label_of(chance, self._network.thresholds) for chance in chances]
         read = [clear(self.darks, r, r) for r in (peaks + first).tolist()]
-        normal = np.array([label == "N" for label in labels], dtype=np.bool_) & np.array(read, dtype=np.bool_)
+        normal = np.asarray([label == "N" for label in labels], dtype=np.bool_)
+        normal &= np.asarray(read, dtype=np.bool_)
         intervals = measure_intervals(microvolts, segment.fs, peaks, missing=missing, beats=normal)
         self._intervals.append(intervals)
         out = []
         for i, r in enumerate((peaks + first).tolist()):
             if not self._is_new(r, decided, segment.fs):
                 continue
+            label = "S" if labels[i] == "N" and self._run_goes_on(r, segment.fs) else labels[i]
             beat = Beat(
                 r=r,
-                label=labels[i],
+                label=label,
+                form=shapes[i],
+                chances=chances[i],
                 first=int(intervals.onsets[i]) + first,
                 last=int(intervals.offsets[i]) + first,
                 readable=read[i],
                 segment_id=self._segment_at(r),
             )
             if beat.label != "N" and beat.readable:
-                probability = chances[i][1 if beat.label == "V" else 0]
-                out.append(self._beat_finding(beat, probability, segment, bool(intervals.estimated[i])))
+                out.append(self._beat_finding(beat, segment, bool(intervals.estimated[i])))
             self.beats.append(beat)
         return out
 
@@ -156,17 +175,23 @@ class EpisodeAnalyst:
         after = self.beats[-1].r + round(REFRACTORY_S * fs) if self.beats else -1
         return max(after, self._decided - round(REFRACTORY_S / 2 * fs)) < r <= decided
 
+    def _run_goes_on(self, r: int, fs: float) -> bool:
+        """A supraventricular run goes on at its rate when its beginning is out of the context's sight.
+
+        Among its like no beat is early: nothing but the run's beginning tells it from a fast sinus rhythm.
+        """
+        row = self.beats[-RUN_GOES_ON:]
+        if len(row) < RUN_GOES_ON or any(beat.label != "S" for beat in row):
+            return False
+        usual = float(np.median(np.diff([beat.r for beat in row])))
+        same = abs(r - row[-1].r - usual) <= RUN_DRIFT * usual
+        return usual <= RUN_RR_S * fs and same and clear(self.darks, row[0].r, r)
+
     def _segment_at(self, sample: int) -> str:
         """The part that holds a sample; a beat in the last second of a part is decided with the next."""
         return next((part for last, part in self._parts if sample <= last), self._parts[-1][1])
 
-    def _label(self, p_s: float, p_v: float) -> str:
-        limits = self._network.beat_thresholds
-        if p_v >= limits["V"] and p_v / limits["V"] >= p_s / limits["S"]:
-            return "V"
-        return "S" if p_s >= limits["S"] else "N"
-
-    def _beat_finding(self, beat: Beat, probability: float, segment: Segment, estimated: bool) -> Finding:
+    def _beat_finding(self, beat: Beat, segment: Segment, estimated: bool) -> Finding:
         recent = np.diff([b.r for b in self.beats[-RR_BEATS - 1 :]])
         follows = bool(self.beats) and clear(self.darks, self.beats[-1].r, beat.r)
         rr = beat.r - self.beats[-1].r if follows else None
@@ -177,9 +202,9 @@ class EpisodeAnalyst:
             first=beat.first,
             last=beat.last,
             leads=segment.leads,
-            probability=probability,
+            probability=beat.chances[beat.label],
             evidence={
-                "threshold": self._network.beat_thresholds[beat.label],
+                "threshold": self._network.thresholds[beat.label],
                 "r_peak": beat.r,
                 "rr_ms": round(1000 * rr / segment.fs) if rr else None,
                 "prematurity": round(rr / usual, 3) if rr and usual else None,  # under 1 is early
@@ -197,23 +222,22 @@ class EpisodeAnalyst:
             whole = block.shape[1] == step
             self._baseline.append(np.median(block, axis=1) if whole else np.zeros(len(block), np.float32))
 
-    def _note_tokens(self, scores: Scores | None, segment: Segment, first: int, decided: int) -> None:
-        """The decided tokens, sampled on the episode's own grid: contexts begin anywhere, this does not.
+    def _note_rhythm(self, found: Localization | None, segment: Segment, first: int, decided: int) -> None:
+        """The decided steps, sampled on the episode's own grid: contexts begin anywhere, this does not.
 
         Nothing is heard in samples that lack or with the lead off. Noise excuses atrial fibrillation, which
         is told by intervals that noise makes up, but never ventricular fibrillation, which looks like it.
         """
         assert self._head is not None
-        step = self._network.token_s * segment.fs
-        for label, known in self._tokens.items():
-            column = self._network.labels.index(label)
+        step = RHYTHM_S * segment.fs
+        for label, known in self.rhythm.items():
             while (middle := self._head.first + (len(known) + 0.5) * step) <= decided:
                 at = int((middle - first) / step)
                 value = 0.0
-                excused = () if label == "AFIB" else ("noise", "saturated", "flat")
+                excused = ("noise", "saturated", "flat") if label == "VF" else ()
                 heard = clear(self.darks, int(middle), int(middle), but=excused)
-                if heard and scores is not None and middle >= first and at < len(scores.tokens):
-                    value = float(scores.tokens[at, column])
+                if heard and found is not None and middle >= first and at < len(found.rhythm):
+                    value = _value(found, label, at)
                 known.append(value)
 
     # -- the rules -----------------------------------------------------------------------------------
@@ -226,8 +250,10 @@ class EpisodeAnalyst:
             *patterns(beats, darks, ended=ended),
             *self._pauses(ended=ended),
             *rates(beats, darks, fs, slow=self._rules.slow_bpm, fast=self._rules.fast_bpm, ended=ended),
-            *self._stretches("AFIB", AF_TOKENS, ended=ended),
-            *self._stretches("VF", VF_TOKENS, ended=ended),
+            *self._stretches("AFIB", AF_STEPS, ended=ended),
+            *self._stretches("VF", VF_STEPS, ended=ended),
+            *self._stretches(STRANGE, STRANGE_STEPS, ended=ended),
+            *forms(beats, ended=ended),
             *self._unreadable(ended=ended),
         ]
 
@@ -254,13 +280,16 @@ class EpisodeAnalyst:
 
     def _stretches(self, label: str, how: dict[str, int], *, ended: bool) -> list[Spell]:
         assert self._head is not None
-        head, threshold = self._head, self._network.token_thresholds[label]
-        tokens = np.array(self._tokens[label], dtype=np.float32)
-        step = self._network.token_s * head.fs
+        head = self._head
+        threshold = self._network.unfamiliar if label == STRANGE else self._network.thresholds[label]
+        steps = np.array(self.rhythm[label], dtype=np.float32)
+        step = RHYTHM_S * head.fs
         out = []
-        for a, b, mean, going_on in stretches(tokens, threshold=threshold, ended=ended, **how):
+        for a, b, mean, going_on in stretches(steps, threshold=threshold, ended=ended, **how):
             first, last = head.first + round(a * step), head.first + round((b + 1) * step) - 1
             evidence: dict[str, Any] = {"threshold": threshold, "model": self._network.model}
+            if label == STRANGE:
+                evidence["times_usual"] = round(mean, 1)
             if label == "AFIB":
                 evidence["rr_irregularity"] = irregular = irregularity(self.beats, self.darks, first, last)
                 evidence["rule"] = f"RR irregularity >= {AF_IRREGULARITY}"
@@ -275,7 +304,7 @@ class EpisodeAnalyst:
                     segment_id=self._segment_at(first),
                     open=going_on,
                     evidence=evidence,
-                    probability=round(mean, 4),
+                    probability=None if label == STRANGE else round(mean, 4),
                 )
             )
         return out
@@ -342,6 +371,12 @@ class EpisodeAnalyst:
             probability=spell.probability,
             evidence=spell.evidence,
         )
+
+
+def _value(found: Localization, label: str, step: int) -> float:
+    if label == STRANGE:
+        return float(found.strange[min(step * RHYTHM_TOKENS, len(found.strange) - 1)])
+    return float(found.rhythm[step, RHYTHMS.index(label)])
 
 
 def _darks(segment: Segment) -> list[Dark]:

@@ -14,8 +14,8 @@ from cloud.config import CloudConfig
 from cloud.inbox import Inbox
 from cloud.store import Patch, Store, open_store
 from cloud.worker import Worker
+from models.anyecg.localizer import Localizer
 from models.errors import UsageError
-from models.screener.runtime import Screener
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +52,9 @@ async def serve(config: CloudConfig) -> None:
         store.close()
 
 
-def _network(weights: Path | None) -> Screener:
+def _network(weights: Path | None) -> Localizer:
     try:
-        return Screener(weights)
+        return Localizer(weights)
     except Exception as error:  # ONNX Runtime's errors have no common type
         raise UsageError(f"The weights {weights} cannot be loaded: {error}") from error
 

@@ -26,7 +26,7 @@ def write_report(analyst: EpisodeAnalyst, segments: tuple[str, ...], newest: Seg
     """`segments` are the ids of the parts covered, `newest` the last of them."""
     findings = tuple(sorted([*analyst.findings, *analyst.open], key=lambda f: (f.first, f.label)))
     measured = analyst.measurements()
-    abstentions = tuple(_abstentions(measured))
+    abstentions = tuple(_abstentions(measured, findings, newest.fs))
     found = _found(findings, newest.fs, read=measured.analysed_s > 0)
     lines = [HEAD, _rate(measured), *found, _intervals(measured), *abstentions, FOOT]
     return Report(
@@ -91,10 +91,15 @@ def _intervals(m: Measurements) -> str:
     return f"Normal beats, median: {', '.join(said)}."
 
 
-def _abstentions(m: Measurements) -> list[str]:
+def _abstentions(m: Measurements, findings: tuple[Finding, ...], fs: float) -> list[str]:
     out = []
     if m.not_analysed_s > 0:
         out.append(f"No alerts is not normal: {m.not_analysed_s:.1f} s could not be analysed.")
+    if strange := [f for f in findings if f.label == "UNFAMILIAR"]:
+        seconds = sum(f.last + 1 - f.first for f in strange) / fs
+        out.append(
+            f"{seconds:.1f} s are unlike anything the network has learned: be wary of what it says there."
+        )
     unassessed = [row.plain for row in LABELS.values() if row.decided_by is DecidedBy.NOT_ASSESSED]
     out.append(f"Not assessed: {', '.join(unassessed)}, ST, QTc.")
     return out

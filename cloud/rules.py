@@ -22,6 +22,8 @@ PAUSE_S = 2.5
 STANDSTILL_S = 3.0  # what a pause needs without a beat on both sides of it
 RATE_S = 30.0
 LEAST_RR = 8
+FORMS = ("L", "R", "PACED")
+FORM_BEATS, FORM_SHARE = 10, 0.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,8 @@ class Beat:
 
     r: int  # sample of the R peak
     label: str  # N, S or V
+    form: str = "PLAIN"  # L, R or PACED where it is
+    chances: Mapping[str, float] = field(default_factory=dict)  # label -> probability
     first: int  # QRS onset
     last: int  # QRS offset
     readable: bool
@@ -128,6 +132,27 @@ def patterns(beats: Sequence[Beat], darks: Sequence[Dark], *, ended: bool) -> li
                         )
                     )
                 chain = [i]
+    return out
+
+
+def forms(beats: Sequence[Beat], *, ended: bool) -> list[Spell]:
+    """Bundle branch block and pacing, once: three in five or more of ten or more beats that are not V."""
+    usual = [beat for beat in beats if beat.readable and beat.label != "V"]
+    out = []
+    for label in FORMS:
+        held = [beat for beat in usual if beat.form == label]
+        if len(usual) >= FORM_BEATS and len(held) >= FORM_SHARE * len(usual):
+            evidence = {"beats": len(held), "of": len(usual), "rule": f">= {FORM_SHARE:.0%} of the beats"}
+            out.append(
+                Spell(
+                    label=label,
+                    first=held[0].first,
+                    last=held[-1].last,
+                    segment_id=held[0].segment_id,
+                    open=not ended,
+                    evidence=evidence,
+                )
+            )
     return out
 
 

@@ -12,9 +12,9 @@ from cloud.alerts import judge
 from cloud.analysis import EpisodeAnalysis
 from cloud.config import CloudConfig
 from cloud.store import Job, Outcome, Store
+from models.anyecg.localizer import Localizer
 from models.ecg import Segment
 from models.errors import DeliveryError
-from models.screener.runtime import Screener
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ EPISODES = 64  # analyses kept in memory; any of them can be made again from the
 class Worker(threading.Thread):
     """Runs until `stop()`. Any number may run, here or elsewhere: the lease keeps them apart."""
 
-    def __init__(self, store: Store, network: Screener, config: CloudConfig) -> None:
+    def __init__(self, store: Store, network: Localizer, config: CloudConfig) -> None:
         super().__init__(name="worker", daemon=True)
         self._store = store
         self._network = network

@@ -43,7 +43,8 @@ class WindowScreener:
         on = [i for i, lead in enumerate(window.leads) if lead not in window.lead_off]
         if not on or np.sum(~window.missing) < MIN_SIGNAL_S * window.fs:
             return {}
-        scores = self._network.run(window.microvolts[on], window.fs, window.missing)
+        leads = tuple(window.leads[i] for i in on)
+        scores = self._network.run(window.microvolts[on], window.fs, leads, window.missing)
         highest = scores.tokens.max(axis=0)
         by_label = zip(self._network.labels, highest, strict=True)
         return {ABNORMAL: round(float(scores.window), 4)} | {k: round(float(v), 4) for k, v in by_label}

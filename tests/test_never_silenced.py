@@ -11,6 +11,7 @@ import pytest
 from cloud.analysis import Analysis
 from edge.intake import Intake
 from edge.screening import WindowScreener
+from models.anyecg.localizer import Localizer
 from models.ecg import Segment
 from models.recordings import Recording, RecordingSource, make_recording
 from models.screener.runtime import Screener
@@ -19,14 +20,17 @@ from models.verdicts import Alert, Finding, Priority, Report, Screening
 Verdict = Finding | Report | Alert
 
 
+Networks = tuple[Screener, Localizer]
+
+
 @pytest.fixture(scope="module")
-def network() -> Screener:
-    return Screener()
+def networks() -> Networks:
+    return Screener(), Localizer()
 
 
-def through(network: Screener, recording: Recording) -> tuple[list[Screening], list[Segment], list[Verdict]]:
+def through(networks: Networks, recording: Recording) -> tuple[list[Screening], list[Segment], list[Verdict]]:
     """What the edge saw, what it sent, and what the cloud made of it."""
-    intake, analysis = Intake(WindowScreener(network)), Analysis(network)
+    intake, analysis = Intake(WindowScreener(networks[0])), Analysis(networks[1])
     seen: list[Screening] = []
     sent: list[Segment] = []
     said: list[Verdict] = []
@@ -52,9 +56,9 @@ def asystole(excerpt: Recording, standstill_s: float, *, lead_off: bool) -> Reco
 
 
 def test_a_made_asystole_with_sensor_noise_reaches_the_cloud_and_alerts(
-    network: Screener, excerpt: Recording
+    networks: Networks, excerpt: Recording
 ) -> None:
-    seen, sent, said = through(network, asystole(excerpt, 40, lead_off=False))
+    seen, sent, said = through(networks, asystole(excerpt, 40, lead_off=False))
     assert any("asystole" in screening.rules for screening in seen)
     assert any(not screening.quality.readable and screening.flagged for screening in seen)
     assert sent
@@ -65,17 +69,19 @@ def test_a_made_asystole_with_sensor_noise_reaches_the_cloud_and_alerts(
 
 
 def test_a_lead_that_fades_alerts_all_the_same_and_says_that_the_baseline_moved(
-    network: Screener, excerpt: Recording
+    networks: Networks, excerpt: Recording
 ) -> None:
-    _, _, said = through(network, excerpt)
+    _, _, said = through(networks, excerpt)
     (pause,) = (v for v in said if isinstance(v, Alert) and v.label == "PAUSE")
     assert pause.priority is Priority.HIGH
     assert "the baseline moved by 1.7 mV: check the electrode" in pause.rule
 
 
-def test_an_alert_about_a_standstill_does_not_wait_for_its_end(network: Screener, excerpt: Recording) -> None:
+def test_an_alert_about_a_standstill_does_not_wait_for_its_end(
+    networks: Networks, excerpt: Recording
+) -> None:
     recording = asystole(excerpt, 40, lead_off=False)
-    intake, analysis = Intake(WindowScreener(network)), Analysis(network)
+    intake, analysis = Intake(WindowScreener(networks[0])), Analysis(networks[1])
     for item in RecordingSource(recording).blocks():
         for output in intake.push(item):
             verdicts = analysis.push(output) if isinstance(output, Segment) else []
@@ -85,14 +91,14 @@ def test_an_alert_about_a_standstill_does_not_wait_for_its_end(network: Screener
     pytest.fail("no alert")
 
 
-def test_samples_that_never_came_are_no_asystole(network: Screener, excerpt: Recording) -> None:
-    seen, _, said = through(network, asystole(excerpt, 40, lead_off=True))
+def test_samples_that_never_came_are_no_asystole(networks: Networks, excerpt: Recording) -> None:
+    seen, _, said = through(networks, asystole(excerpt, 40, lead_off=True))
     assert not any(screening.rules for screening in seen)
     assert not any(isinstance(verdict, Alert) for verdict in said)
 
 
 def test_the_fibrillation_of_cu01_reaches_the_cloud_and_alerts(
-    network: Screener, ecg_data: Path, tmp_path: Path
+    networks: Networks, ecg_data: Path, tmp_path: Path
 ) -> None:
     import wfdb
 
@@ -106,7 +112,7 @@ def test_the_fibrillation_of_cu01_reaches_the_cloud_and_alerts(
     onset = int(float(next(value for key, value in vf.items() if "start" in key)))
     counts = (record.d_signal.T - np.array(record.baseline)[:, None]).astype(np.int32)
     recording = make_recording("cu01", record.fs, ["ECG"], counts, [1000 / record.adc_gain[0]])
-    seen, sent, said = through(network, recording)
+    seen, sent, said = through(networks, recording)
     inside = [screening for screening in seen if screening.first >= onset]
     assert np.mean([screening.flagged for screening in inside]) > 0.9
     covered = sum(part.last + 1 - max(part.first, onset) for part in sent if part.last >= onset)

@@ -3,9 +3,4 @@
 from __future__ import annotations
 
 LABELS = ("S", "V", "AFIB", "VF", "RHYTHM")  # V: V or F beat; AFIB: AF or flutter; RHYTHM: not sinus
-TOKEN = 32  # samples at the networks' 100 Hz
-TOKEN_S = 0.32
 NEIGHBOUR_S = 0.06  # an R peak this close to a token's edge belongs to both
-SUPRAVENTRICULAR = frozenset("AaJSej")
-VENTRICULAR = frozenset("VE")
-FUSION = "F"

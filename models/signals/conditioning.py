@@ -16,7 +16,7 @@ from scipy import signal
 
 from models.ecg import Mask, Microvolts
 
-NETWORK_FS = 100.0  # Hz, the rate every network runs at
+NETWORK_FS = 128.0  # Hz, the rate every network runs at
 BAND = (0.5, 40.0)  # Hz
 CLIP = 4.0  # in units of the typical R wave
 FLOOR_UV = 20.0  # a lead flatter than this is not blown up to R-wave size
@@ -49,19 +49,32 @@ def hold_missing(x: npt.NDArray[Any], missing: Mask) -> npt.NDArray[Any]:
     return x[..., index]
 
 
-def condition(microvolts: Microvolts, fs: float, missing: Mask | None = None) -> npt.NDArray[np.float32]:
-    """The networks' input: float32 (lead, sample at 100 Hz), R wave about 1.
-
-    Zero-phase Butterworth band-pass 0.5-40 Hz of order 2, divided by the median over 1 s blocks of
-    max|x|, clipped to +-4 (research recipe; the floor of 20 uV is ours: noise on a dead lead stays small).
-    """
+def filtered(microvolts: Microvolts, fs: float, missing: Mask | None = None) -> Microvolts:
+    """float32 (lead, sample at NETWORK_FS), microvolts: zero-phase Butterworth of order 2, 0.5-40 Hz."""
     x = np.asarray(microvolts, dtype=np.float64)
     if missing is not None:
         x = hold_missing(x, missing)
     x = resample(x - np.median(x, axis=-1, keepdims=True), fs, NETWORK_FS)
-    x = signal.sosfiltfilt(_band(NETWORK_FS), x, axis=-1, padlen=min(x.shape[-1] - 1, 200))
+    x = signal.sosfiltfilt(_band(NETWORK_FS), x, axis=-1, padlen=min(x.shape[-1] - 1, 256))
+    return np.asarray(x, dtype=np.float32)
+
+
+def scaled(x: Microvolts) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """(signal with an R wave of about 1, gain) of filtered leads (..., sample): the networks' input.
+
+    A lead is divided by the median over 1 s blocks of max|x|, at least 20 uV so that noise on a dead lead
+    stays small, and clipped to +-4. Gain (...,) is the log of that R wave in millivolts: amplitude is kept.
+    """
     block = int(NETWORK_FS)
     blocks = max(1, x.shape[-1] // block)
-    peaks = np.abs(x[:, : blocks * block]).reshape(len(x), blocks, -1).max(axis=-1)
-    scale = np.maximum(np.median(peaks, axis=-1), FLOOR_UV)[:, None]
-    return np.asarray(np.clip(x / scale, -CLIP, CLIP), dtype=np.float32)
+    peaks = np.abs(x[..., : blocks * block]).reshape(*x.shape[:-1], blocks, -1).max(axis=-1)
+    usual = np.maximum(np.median(peaks, axis=-1), FLOOR_UV)
+    y = np.clip(x / usual[..., None], -CLIP, CLIP)
+    return y.astype(np.float32), np.log(usual / 1000).astype(np.float32)
+
+
+def condition(
+    microvolts: Microvolts, fs: float, missing: Mask | None = None
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """`filtered`, then `scaled`: what the networks see of a stretch (lead, sample) in microvolts."""
+    return scaled(filtered(microvolts, fs, missing))

@@ -14,9 +14,9 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from cloud.sqlite_store import SqliteStore
+from models.anyecg.localizer import Localizer
 from models.ecg import Clock, Segment, read_only, segment_id
 from models.recordings import Recording
-from models.screener.runtime import Screener
 from models.wire import topic, unpack
 
 MakePart = Callable[..., Segment]
@@ -102,8 +102,8 @@ def make_part() -> MakePart:
 
 
 @pytest.fixture(scope="session")
-def network() -> Screener:
-    return Screener()
+def network() -> Localizer:
+    return Localizer()
 
 
 @pytest.fixture(scope="session")

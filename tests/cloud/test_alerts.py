@@ -12,8 +12,8 @@ from cloud.analysis import Analysis, EpisodeAnalysis
 from cloud.analyst import EpisodeAnalyst
 from cloud.config import RuleConfig
 from cloud.rules import Beat, Dark, Spell, pauses, rates, runs
+from models.anyecg.localizer import Localizer
 from models.ecg import Clock, Segment, make_id, read_only
-from models.screener.runtime import Screener
 from models.verdicts import Alert, Priority
 
 FS = 100.0
@@ -33,7 +33,7 @@ def spell(label: str, seconds: float, first: int = 1000, marks: tuple[int, ...] 
     return Spell(label=label, first=first, last=last, segment_id="s", open=False, evidence={}, marks=marks)
 
 
-def held(network: Screener, *spells: Spell, beats: list[Beat] | None = None) -> list[Cause]:
+def held(network: Localizer, *spells: Spell, beats: list[Beat] | None = None) -> list[Cause]:
     """What alerts would rest on, of an analyst that has found these."""
     analyst = EpisodeAnalyst(network)
     analyst.spells, analyst.beats = list(spells), beats or []
@@ -60,7 +60,7 @@ def brief(found: list[Cause]) -> list[tuple[Priority, str, int]]:
     ],
 )
 def test_a_stretch_calls_from_its_least_length_on_and_names_the_sample_at_which_it_had_it(
-    network: Screener, label: str, seconds: float, expected: list[tuple[Priority, str, int]]
+    network: Localizer, label: str, seconds: float, expected: list[tuple[Priority, str, int]]
 ) -> None:
     assert brief(held(network, spell(label, seconds))) == expected
 
@@ -78,14 +78,14 @@ def test_a_stretch_calls_from_its_least_length_on_and_names_the_sample_at_which_
     ],
 )
 def test_three_in_a_row_are_medium_and_six_of_a_tachycardia_high(
-    network: Screener, labels: str, rr_s: float, expected: list[tuple[Priority, str, int]]
+    network: Localizer, labels: str, rr_s: float, expected: list[tuple[Priority, str, int]]
 ) -> None:
     found = held(network, *runs(row(labels, rr_s), [], FS, ended=True))
     assert brief(found) == expected
 
 
 @pytest.mark.parametrize("slow_first", [True, False])
-def test_a_tachycardia_inside_a_long_slow_run_still_calls(network: Screener, slow_first: bool) -> None:
+def test_a_tachycardia_inside_a_long_slow_run_still_calls(network: Localizer, slow_first: bool) -> None:
     """Their mean rate is under 100/min, but six beats came at over 100 in the end or at first."""
     slow, fast = [0.9] * 14, [0.4] * 5
     steps = [*slow, *fast] if slow_first else [*fast, *slow]
@@ -106,7 +106,7 @@ def test_a_tachycardia_inside_a_long_slow_run_still_calls(network: Screener, slo
     ],
 )
 def test_a_slow_or_fast_mean_rate_over_30_s_is_medium_at_the_beat_that_completes_30_s(
-    network: Screener, rr_s: float, label: str, rule: str
+    network: Localizer, rr_s: float, label: str, rule: str
 ) -> None:
     beats = row("N" * 100, rr_s)
     found = held(network, *rates(beats, [], FS, slow=40, fast=130, ended=True))
@@ -116,17 +116,17 @@ def test_a_slow_or_fast_mean_rate_over_30_s_is_medium_at_the_beat_that_completes
 
 
 @pytest.mark.parametrize(("rr_s", "calls"), [(12.0, True), (12.1, False)])
-def test_six_ventricular_beats_within_a_minute_are_low(network: Screener, rr_s: float, calls: bool) -> None:
+def test_six_ventricular_beats_within_a_minute_are_low(network: Localizer, rr_s: float, calls: bool) -> None:
     beats = row("VVVVVV", rr_s)
     assert brief(held(network, beats=beats)) == [(Priority.LOW, "V", beats[5].r)] * calls
 
 
-def test_ventricular_beats_in_what_cannot_be_read_are_not_counted(network: Screener) -> None:
+def test_ventricular_beats_in_what_cannot_be_read_are_not_counted(network: Localizer) -> None:
     assert held(network, beats=row("VVVVVVVV", 2.0, readable=False)) == []
 
 
 def test_the_most_urgent_cause_is_the_alert_and_the_others_are_in_its_history(
-    network: Screener, make_part: object
+    network: Localizer, make_part: object
 ) -> None:
     beats = row("N" + "V" * 6 + "N")
     found = held(network, *runs(beats, [], FS, ended=True), beats=beats)
@@ -173,7 +173,7 @@ def test_nothing_found_is_no_alert_and_takes_none_back(make_part: object) -> Non
     assert judge(alert, [], part) == (alert, None)
 
 
-def test_what_once_held_stays_a_cause_however_its_stretch_goes_on(network: Screener) -> None:
+def test_what_once_held_stays_a_cause_however_its_stretch_goes_on(network: Localizer) -> None:
     """An open atrial fibrillation may stop being one; those who get all parts at once must alert alike."""
     analyst = EpisodeAnalyst(network)
     analyst.spells = [spell("AFIB", 40.0)]
@@ -189,7 +189,7 @@ def stand(beats: list[Beat], decided: int, darks: tuple[Dark, ...] = ()) -> list
 
 
 def test_a_standstill_at_the_very_beginning_of_an_episode_calls_also_when_it_is_over(
-    network: Screener,
+    network: Localizer,
 ) -> None:
     going_on = held(network, *stand([], 350))
     over = held(network, *stand(row("NNN", begin=420), 520))
@@ -197,7 +197,7 @@ def test_a_standstill_at_the_very_beginning_of_an_episode_calls_also_when_it_is_
 
 
 def test_an_alert_of_a_replay_is_that_of_an_analysis_that_gets_every_part_at_once(
-    network: Screener, excerpt_parts: list[Segment]
+    network: Localizer, excerpt_parts: list[Segment]
 ) -> None:
     analysis, episode = Analysis(network), EpisodeAnalysis(network, RULES)
     said = [x for part in excerpt_parts for x in analysis.push(part) if isinstance(x, Alert)]
@@ -220,7 +220,7 @@ def test_a_part_with_an_unknown_clock_alerts_all_the_same(make_part: object) -> 
 
 
 def test_a_silent_lead_without_gap_is_a_standstill_alert(
-    network: Screener, excerpt_parts: list[Segment]
+    network: Localizer, excerpt_parts: list[Segment]
 ) -> None:
     """Nothing between the electrodes and no word of a lead off: it must call, whatever the cause."""
     part = excerpt_parts[0]

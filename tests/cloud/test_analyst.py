@@ -13,13 +13,14 @@ from cloud.analysis import Analysis, EpisodeAnalysis
 from cloud.analyst import AFTER_HOLE_S, EpisodeAnalyst
 from cloud.config import RuleConfig
 from cloud.reports import FOOT, HEAD
+from cloud.rules import Beat
+from models.anyecg.localizer import Localizer
 from models.ecg import Segment, read_only
-from models.screener.runtime import Screener
 from models.verdicts import Alert, Priority, Report
 
 
 @pytest.fixture(scope="module")
-def whole(network: Screener, excerpt_parts: list[Segment]) -> EpisodeAnalysis:
+def whole(network: Localizer, excerpt_parts: list[Segment]) -> EpisodeAnalysis:
     episode = EpisodeAnalysis(network, RuleConfig())
     for part in excerpt_parts:
         episode.push(part)
@@ -58,7 +59,7 @@ def test_ventricular_findings_are_one_a_beat_with_evidence_and_threshold(whole: 
 
 
 def test_nothing_depends_on_how_often_or_from_where_the_fold_began(
-    network: Screener, whole: EpisodeAnalysis, excerpt_parts: list[Segment]
+    network: Localizer, whole: EpisodeAnalysis, excerpt_parts: list[Segment]
 ) -> None:
     again = EpisodeAnalysis(network, RuleConfig())
     said = []
@@ -78,7 +79,7 @@ def test_a_part_is_not_followed_by_another_ones_episode(
 
 
 def test_a_part_that_lacks_is_dark_and_counted_as_not_analysed(
-    network: Screener, excerpt_parts: list[Segment]
+    network: Localizer, excerpt_parts: list[Segment]
 ) -> None:
     analyst = EpisodeAnalyst(network)
     part = excerpt_parts[0]
@@ -106,7 +107,7 @@ def test_a_report_is_due_with_part_0_every_fourth_and_the_last_and_says_what_it_
 
 
 def test_the_alert_names_the_last_beat_its_rule_needed(
-    network: Screener, excerpt_parts: list[Segment]
+    network: Localizer, excerpt_parts: list[Segment]
 ) -> None:
     analysis = Analysis(network)
     alerts = [item for part in excerpt_parts for item in analysis.push(part) if isinstance(item, Alert)]
@@ -146,3 +147,26 @@ def test_only_a_higher_priority_raises_an_alert_again(excerpt_parts: list[Segmen
     third, change = judge(second, [medium, also, low], part)
     assert third is not None
     assert (third.label, third.at, change, len(third.history)) == ("AFIB", 20, "added", 3)
+
+
+@pytest.mark.parametrize(
+    ("labels", "rr_s", "next_s", "goes_on"),
+    [
+        ("SSSSSS", 0.4, 0.41, True),
+        ("SSSSSS", 0.4, 0.5, False),  # it ended
+        ("NSSSSS", 0.4, 0.4, False),  # too short to tell
+        ("SSSVSS", 0.4, 0.4, False),
+        ("SSSSSS", 0.7, 0.7, False),  # no tachycardia
+    ],
+)
+def test_a_supraventricular_run_goes_on_at_its_rate_and_ends_with_it(
+    network: Localizer, labels: str, rr_s: float, next_s: float, goes_on: bool
+) -> None:
+    analyst = EpisodeAnalyst(network)
+    fs = 100.0
+    at = [round(i * rr_s * fs) for i in range(len(labels))]
+    analyst.beats = [
+        Beat(r=r, label=label, first=r - 5, last=r + 5, readable=True, segment_id="s")
+        for r, label in zip(at, labels, strict=True)
+    ]
+    assert analyst._run_goes_on(at[-1] + round(next_s * fs), fs) is goes_on

@@ -14,18 +14,20 @@ from cloud.analyst import AFTER_HOLE_S, DECIDE_S, EpisodeAnalyst
 from cloud.config import RuleConfig
 from edge.intake import Intake
 from edge.screening import WindowScreener
+from models.anyecg.labels import RHYTHMS
+from models.anyecg.localizer import Localization, Localizer
 from models.ecg import Mask, Microvolts, Segment, read_only, segment_id
 from models.recordings import Recording, RecordingSource, make_recording
-from models.screener.runtime import Scores, Screener
+from models.screener.runtime import Screener
 from models.signals.quality import assess
 from models.verdicts import LABELS, Alert, Finding, Quality, Report, Screening
 
 RULES = RuleConfig()
 
 
-def cut(network: Screener, recording: Recording, seconds: float | None = None) -> list[Segment]:
+def cut(network: Localizer, recording: Recording, seconds: float | None = None) -> list[Segment]:
     """The recording's parts as the edge cuts them, and the first `seconds` of it at most."""
-    intake = Intake(WindowScreener(network))
+    intake = Intake(WindowScreener(Screener()))
     if seconds is not None:
         short = recording.counts[:, : round(seconds * recording.fs)]
         recording = make_recording("cut", recording.fs, ["MLII"], short, list(recording.uv_per_count))
@@ -35,7 +37,7 @@ def cut(network: Screener, recording: Recording, seconds: float | None = None) -
     return out
 
 
-def folded(network: Screener, parts: list[Segment]) -> EpisodeAnalysis:
+def folded(network: Localizer, parts: list[Segment]) -> EpisodeAnalysis:
     episode = EpisodeAnalysis(network, RULES)
     for part in parts:
         episode.push(part)
@@ -52,12 +54,12 @@ def noisy(excerpt: Recording, first_s: float, last_s: float) -> Recording:
 
 
 @pytest.fixture(scope="module")
-def parts(network: Screener, excerpt: Recording) -> list[Segment]:
+def parts(network: Localizer, excerpt: Recording) -> list[Segment]:
     return cut(network, excerpt, 145)
 
 
 @pytest.fixture(scope="module")
-def whole(network: Screener, parts: list[Segment]) -> EpisodeAnalysis:
+def whole(network: Localizer, parts: list[Segment]) -> EpisodeAnalysis:
     return folded(network, parts)
 
 
@@ -80,7 +82,7 @@ def test_a_beat_is_decided_once_and_a_finding_belongs_to_the_part_that_holds_it(
 
 
 def test_a_beat_in_the_last_second_of_a_part_is_decided_with_the_next_one(
-    network: Screener, parts: list[Segment]
+    network: Localizer, parts: list[Segment]
 ) -> None:
     analyst = EpisodeAnalyst(network)
     for part in parts[:-1]:
@@ -96,7 +98,7 @@ def test_a_beat_in_the_last_second_of_a_part_is_decided_with_the_next_one(
 
 
 def test_every_push_returns_what_became_new_and_nothing_twice(
-    network: Screener, parts: list[Segment], whole: EpisodeAnalysis
+    network: Localizer, parts: list[Segment], whole: EpisodeAnalysis
 ) -> None:
     analyst = EpisodeAnalyst(network)
     said = [finding for part in parts for finding in analyst.push(part)]
@@ -106,7 +108,7 @@ def test_every_push_returns_what_became_new_and_nothing_twice(
 
 
 def test_live_and_at_once_alert_alike(
-    network: Screener, parts: list[Segment], whole: EpisodeAnalysis
+    network: Localizer, parts: list[Segment], whole: EpisodeAnalysis
 ) -> None:
     live = Analysis(network)
     alert = [x for part in parts for x in live.push(part) if isinstance(x, Alert)][-1]
@@ -116,7 +118,7 @@ def test_live_and_at_once_alert_alike(
     assert (at_once.id, at_once.label, at_once.at) == (alert.id, alert.label, alert.at)
 
 
-def test_a_part_that_did_not_come_is_missing_and_no_pause(network: Screener, parts: list[Segment]) -> None:
+def test_a_part_that_did_not_come_is_missing_and_no_pause(network: Localizer, parts: list[Segment]) -> None:
     lost = parts[4]
     episode = folded(network, [*parts[:4], *parts[5:]])
     analyst = episode.analyst
@@ -140,7 +142,7 @@ def test_a_part_that_did_not_come_is_missing_and_no_pause(network: Screener, par
 
 @pytest.mark.parametrize("late", [1, 4])
 def test_a_part_that_comes_late_gives_what_it_gives_in_order(
-    network: Screener, parts: list[Segment], whole: EpisodeAnalysis, late: int
+    network: Localizer, parts: list[Segment], whole: EpisodeAnalysis, late: int
 ) -> None:
     without = [*parts[:late], *parts[late + 1 :]]
     episode = folded(network, without)
@@ -158,7 +160,7 @@ def with_gap(part: Segment, first: int, count: int) -> Segment:
 
 
 def test_a_gap_inside_a_part_is_not_analysed_and_nothing_is_found_in_it(
-    network: Screener, parts: list[Segment]
+    network: Localizer, parts: list[Segment]
 ) -> None:
     fs = parts[0].fs
     first, count = parts[3].first + round(4 * fs), round(6 * fs)
@@ -173,7 +175,7 @@ def test_a_gap_inside_a_part_is_not_analysed_and_nothing_is_found_in_it(
 
 @pytest.mark.parametrize(("first_s", "last_s"), [(0.0, 12.0), (30.0, 55.0)])
 def test_no_beat_is_called_where_the_edge_could_not_read_and_the_seconds_are_counted(
-    network: Screener, excerpt: Recording, first_s: float, last_s: float
+    network: Localizer, excerpt: Recording, first_s: float, last_s: float
 ) -> None:
     recording = noisy(excerpt, first_s, last_s)
     cuts = cut(network, recording)
@@ -199,7 +201,7 @@ def test_no_beat_is_called_where_the_edge_could_not_read_and_the_seconds_are_cou
 
 
 def test_measurements_are_plausible_and_none_where_nothing_can_be_measured(
-    network: Screener, whole: EpisodeAnalysis, parts: list[Segment]
+    network: Localizer, whole: EpisodeAnalysis, parts: list[Segment]
 ) -> None:
     m = whole.analyst.measurements()
     assert m.heart_rate_min is not None
@@ -223,7 +225,7 @@ def test_measurements_are_plausible_and_none_where_nothing_can_be_measured(
 
 
 def test_an_episode_too_short_for_the_network_says_that_it_was_not_analysed(
-    network: Screener, parts: list[Segment]
+    network: Localizer, parts: list[Segment]
 ) -> None:
     part = parts[0]
     last = part.first + round(part.fs) - 1
@@ -238,7 +240,7 @@ def test_an_episode_too_short_for_the_network_says_that_it_was_not_analysed(
     assert "No abnormal beat" not in report.narrative
 
 
-def test_lead_off_and_gaps_excuse_a_standstill_and_are_told(network: Screener, parts: list[Segment]) -> None:
+def test_lead_off_and_gaps_excuse_a_standstill_and_are_told(network: Localizer, parts: list[Segment]) -> None:
     part = parts[0]
     counts = np.array(part.counts)
     half = counts.shape[1] // 2
@@ -256,7 +258,7 @@ def test_lead_off_and_gaps_excuse_a_standstill_and_are_told(network: Screener, p
 
 
 def test_a_lead_off_span_inside_an_unreadable_window_does_not_shorten_it(
-    network: Screener, parts: list[Segment]
+    network: Localizer, parts: list[Segment]
 ) -> None:
     part = parts[0]
     fs = round(part.fs)
@@ -275,7 +277,7 @@ def test_a_lead_off_span_inside_an_unreadable_window_does_not_shorten_it(
 
 
 def test_the_noise_that_is_put_in_is_what_the_edge_calls_unreadable(
-    network: Screener, excerpt: Recording
+    network: Localizer, excerpt: Recording
 ) -> None:
     from models.ecg import Window
 
@@ -289,7 +291,7 @@ def test_the_noise_that_is_put_in_is_what_the_edge_calls_unreadable(
 
 
 def test_what_a_replay_says_is_findings_then_report_then_alert(
-    network: Screener, parts: list[Segment]
+    network: Localizer, parts: list[Segment]
 ) -> None:
     analysis = Analysis(network)
     order = {Finding: 0, Report: 1, Alert: 2}
@@ -298,16 +300,18 @@ def test_what_a_replay_says_is_findings_then_report_then_alert(
         assert kinds == sorted(kinds)
 
 
-class Certain(Screener):
+class Certain(Localizer):
     """The shipped network, but sure of one rhythm wherever it listens."""
 
     rhythm = "VF"
 
-    def run(self, microvolts: Microvolts, fs: float, missing: Mask | None = None) -> Scores:
-        scores = super().run(microvolts, fs, missing)
-        tokens = np.array(scores.tokens)
-        tokens[:, self.labels.index(self.rhythm)] = 1.0
-        return dataclasses.replace(scores, tokens=tokens)
+    def run(
+        self, microvolts: Microvolts, fs: float, leads: tuple[str, ...], missing: Mask | None = None
+    ) -> Localization:
+        found = super().run(microvolts, fs, leads, missing)
+        rhythm = np.array(found.rhythm)
+        rhythm[:, RHYTHMS.index(self.rhythm)] = 1.0
+        return dataclasses.replace(found, rhythm=rhythm)
 
 
 def unreadable(part: Segment, why: str) -> Segment:

@@ -12,8 +12,8 @@ from cloud.analysis import EpisodeAnalysis
 from cloud.analyst import EpisodeAnalyst
 from cloud.config import RuleConfig
 from cloud.reports import FOOT, HEAD, is_due, write_report
+from models.anyecg.localizer import Localizer
 from models.ecg import Segment, make_id
-from models.screener.runtime import Screener
 from models.verdicts import LABELS, DecidedBy, Finding, Kind, Measurements, Report
 
 MakePart = Callable[..., Segment]
@@ -24,7 +24,7 @@ FS = 100.0
 class Known(EpisodeAnalyst):
     """An analyst that has found and measured what a test says."""
 
-    def __init__(self, network: Screener, found: list[Finding], measured: Measurements) -> None:
+    def __init__(self, network: Localizer, found: list[Finding], measured: Measurements) -> None:
         super().__init__(network)
         self.findings, self._measured = found, measured
 
@@ -72,7 +72,7 @@ NOTHING = Measurements(
 
 
 @pytest.fixture
-def write(network: Screener, make_part: MakePart) -> Callable[..., Report]:
+def write(network: Localizer, make_part: MakePart) -> Callable[..., Report]:
     def written(*found: Finding, measured: Measurements = MEASURED) -> Report:
         return write_report(Known(network, list(found), measured), ("a", "b"), make_part(1))
 
@@ -96,7 +96,7 @@ def evidence_of(report: Report, fs: float) -> set[str]:
 
 
 def test_every_number_of_a_real_report_is_measured_or_found(
-    network: Screener, excerpt_parts: list[Segment]
+    network: Localizer, excerpt_parts: list[Segment]
 ) -> None:
     episode = EpisodeAnalysis(network, RuleConfig())
     for part in excerpt_parts:
@@ -192,7 +192,7 @@ def test_a_report_covers_parts_and_is_named_by_the_newest(
     assert report.id == make_id(part.episode_id, 1)
 
 
-def test_runs_that_still_go_on_are_in_the_report(network: Screener, make_part: MakePart) -> None:
+def test_runs_that_still_go_on_are_in_the_report(network: Localizer, make_part: MakePart) -> None:
     analyst = Known(network, [finding("V", 1, 9, 0.9)], MEASURED)
     analyst.open = [finding("PAUSE", 100, 599)]
     report = write_report(analyst, ("a",), make_part(0))
@@ -204,3 +204,8 @@ def test_a_report_is_due_with_part_0_every_fourth_and_the_final_one(make_part: M
     due = [number for number in range(12) if is_due(make_part(number))]
     assert due == [0, 4, 8]
     assert is_due(make_part(7, final=True))
+
+
+def test_a_stretch_unlike_what_was_learned_is_told_apart_from_noise(write: Callable[..., Report]) -> None:
+    strange, _ = write(finding("UNFAMILIAR", 0, 1199)).abstentions
+    assert strange.startswith("12.0 s are unlike anything the network has learned")

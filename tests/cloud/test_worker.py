@@ -13,9 +13,9 @@ from cloud.config import CloudConfig
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Job
 from cloud.worker import Worker
+from models.anyecg.localizer import Localizer
 from models.ecg import Segment
 from models.errors import DeliveryError
-from models.screener.runtime import Screener
 from models.wire import encode_segment
 
 CONFIG = CloudConfig()
@@ -66,7 +66,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 @pytest.fixture(scope="module")
 def in_order(
-    tmp_path_factory: pytest.TempPathFactory, network: Screener, excerpt_parts: list[Segment]
+    tmp_path_factory: pytest.TempPathFactory, network: Localizer, excerpt_parts: list[Segment]
 ) -> dict[str, Any]:
     """What one worker shows that gets every part as it comes."""
     store = SqliteStore(str(tmp_path_factory.mktemp("cloud") / "cloud.db"))
@@ -82,7 +82,7 @@ def in_order(
 
 
 def test_a_part_that_comes_late_changes_nothing_in_the_end(
-    store: SqliteStore, network: Screener, excerpt_parts: list[Segment], in_order: dict[str, Any]
+    store: SqliteStore, network: Localizer, excerpt_parts: list[Segment], in_order: dict[str, Any]
 ) -> None:
     worker = Worker(store, network, CONFIG)
     for number in (0, 2, 1, 4, 3, 2):
@@ -92,7 +92,7 @@ def test_a_part_that_comes_late_changes_nothing_in_the_end(
 
 
 def test_a_worker_that_starts_anew_with_every_part_shows_the_same(
-    store: SqliteStore, network: Screener, excerpt_parts: list[Segment], in_order: dict[str, Any]
+    store: SqliteStore, network: Localizer, excerpt_parts: list[Segment], in_order: dict[str, Any]
 ) -> None:
     for part in excerpt_parts:
         commit(store, part)
@@ -101,7 +101,7 @@ def test_a_worker_that_starts_anew_with_every_part_shows_the_same(
 
 
 def test_two_workers_on_a_backlog_show_the_same(
-    store: SqliteStore, network: Screener, excerpt_parts: list[Segment], in_order: dict[str, Any]
+    store: SqliteStore, network: Localizer, excerpt_parts: list[Segment], in_order: dict[str, Any]
 ) -> None:
     for part in excerpt_parts:
         commit(store, part)
@@ -116,7 +116,7 @@ def test_two_workers_on_a_backlog_show_the_same(
 
 
 def test_a_worker_that_died_in_the_middle_is_replaced_after_its_lease_with_one_report(
-    store: SqliteStore, network: Screener, excerpt_parts: list[Segment]
+    store: SqliteStore, network: Localizer, excerpt_parts: list[Segment]
 ) -> None:
     commit(store, excerpt_parts[0])
     dead = store.claim("dead", 30.0, now=time.time() - 31.0)
@@ -129,7 +129,7 @@ def test_a_worker_that_died_in_the_middle_is_replaced_after_its_lease_with_one_r
 
 
 def test_when_something_was_first_shown_outlives_every_recomputation(
-    store: SqliteStore, network: Screener, excerpt_parts: list[Segment]
+    store: SqliteStore, network: Localizer, excerpt_parts: list[Segment]
 ) -> None:
     worker = Worker(store, network, CONFIG)
     commit(store, excerpt_parts[0])
@@ -143,7 +143,7 @@ def test_when_something_was_first_shown_outlives_every_recomputation(
 
 
 def test_a_part_that_cannot_be_analysed_is_kept_and_said_and_tried_again(
-    store: SqliteStore, network: Screener, excerpt_parts: list[Segment]
+    store: SqliteStore, network: Localizer, excerpt_parts: list[Segment]
 ) -> None:
     commit(store, excerpt_parts[0])
     worker = Breaking(store, network, CONFIG)
@@ -160,7 +160,7 @@ def test_a_part_that_cannot_be_analysed_is_kept_and_said_and_tried_again(
 
 
 def test_a_store_that_is_away_for_a_moment_does_not_end_the_analysis(
-    tmp_path: Path, network: Screener, excerpt_parts: list[Segment], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, network: Localizer, excerpt_parts: list[Segment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cloud.worker.RETRY_S", 0.01)
     store = Absent(str(tmp_path / "away.db"))

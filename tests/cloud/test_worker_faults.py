@@ -16,9 +16,9 @@ from cloud.config import CloudConfig
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Job
 from cloud.worker import FAILED, Worker
+from models.anyecg.localizer import Localizer
 from models.ecg import Segment, segment_id
 from models.errors import DeliveryError
-from models.screener.runtime import Screener
 from models.wire import encode_segment
 
 CONFIG = CloudConfig()
@@ -54,15 +54,15 @@ def poisonous(part: Segment) -> Segment:
     return dataclasses.replace(part, uv_per_count=(float("nan"),))
 
 
-class Fragile(Screener):
+class Fragile(Localizer):
     """The shipped network, which cannot analyse while it is told not to."""
 
     broken = False
 
-    def run(self, microvolts: Any, fs: float, missing: Any = None) -> Any:
+    def run(self, *stretch: Any) -> Any:
         if self.broken:
             raise ArithmeticError("made to fail")
-        return super().run(microvolts, fs, missing)
+        return super().run(*stretch)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def working(store: SqliteStore) -> Iterator[Callable[..., Worker]]:
     """Starts workers; none outlives the test."""
     workers: list[Worker] = []
 
-    def begin(network: Screener, at: SqliteStore = store) -> Worker:
+    def begin(network: Localizer, at: SqliteStore = store) -> Worker:
         workers.append(Worker(at, network, CONFIG))
         workers[-1].start()
         return workers[-1]
@@ -114,7 +114,7 @@ def test_a_part_that_cannot_be_analysed_is_told_and_tried_until_it_can(
 
 def test_one_episode_that_cannot_be_analysed_does_not_hold_up_the_others(
     store: SqliteStore,
-    network: Screener,
+    network: Localizer,
     working: Callable[..., Worker],
     excerpt_parts: list[Segment],
     monkeypatch: pytest.MonkeyPatch,
@@ -170,7 +170,7 @@ def test_a_store_that_is_away_for_a_moment_does_not_end_the_analysis(
 
 
 def test_two_workers_on_many_episodes_leave_what_one_leaves(
-    tmp_path: Path, network: Screener, working: Callable[..., Worker], excerpt_parts: list[Segment]
+    tmp_path: Path, network: Localizer, working: Callable[..., Worker], excerpt_parts: list[Segment]
 ) -> None:
     episodes = [of_patch(f"patch{i}", excerpt_parts[:3]) for i in range(4)]
     results = []

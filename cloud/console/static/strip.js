@@ -223,7 +223,7 @@ class EcgStrip extends HTMLElement {
     const rail = top - 3 - lane * LANE;
     let free = 2; // right end of the last chip
     for (const { id, label, x0, x1 } of marks) {
-      const technical = label === "NOISE" || label === "LEADOFF";
+      const technical = ["NOISE", "LEADOFF", "UNFAMILIAR"].includes(label);
       if (lane === 0 || technical || id === this.#current) {
         ctx.fillStyle = id === this.#current ? ink.chosen : technical ? ink.dull : ink.tint;
         ctx.fillRect(x0, top, x1 - x0, bottom - top);

@@ -1,65 +1,81 @@
+"""A whole training of the screener in small: folds, resumption, calibration, and a network that is served."""
+
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from models.dataset.tracks import Track
 from models.errors import UsageError
+from models.screener import batches, train
+from models.screener.runtime import Screener
+from models.screener.train import Recipe
 
-pytest.importorskip("torch", reason="the train extra is not installed")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-SCRIPT = """
-import sys
-from pathlib import Path
-import torch
-from models.dataset.annotated import mitdb
-from models.screener.batches import Sampler, training_noises
-from models.screener.tracks import track_of
-from models.screener.train import fit
-torch.set_num_threads(1)
-data, checkpoint, steps = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-tracks = [track_of(record) for record in mitdb(data, ["208", "119"])]
-net = fit(checkpoint, Sampler(tracks, training_noises(data)), steps=steps, seed=1, every=3)
-print(float(sum(p.double().abs().sum() for p in net.state_dict().values())))
-"""
-STEPS = 9
+SMALL = Recipe(folds=2, steps=3)
 
 
-def start(data: Path, checkpoint: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(data), str(checkpoint), str(STEPS)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+@pytest.fixture(scope="module")
+def tracks(make_track: Callable[..., Track]) -> list[Track]:
+    """One and a half minutes each: a third of it fast, and a few ventricular beats."""
+    found = []
+    for i, record in enumerate(("101", "106", "108", "109", "112", "114", "800", "801")):
+        beats = np.concatenate([np.arange(0.4 + i / 20, 60, 0.8), np.arange(60.2, 90, 0.4)])
+        kinds = np.where(np.arange(len(beats)) % 40 == 9, 2, 0)
+        source = "svdb" if record.startswith("8") else "mitdb"
+        rhythm = -2 if source == "svdb" else 0
+        found.append(make_track(90.0, beats, kinds, rhythm=rhythm, source=source, record=record))
+    return found
 
 
-def test_a_killed_training_goes_on_and_ends_with_the_same_weights(tmp_path: Path, ecg_data: Path) -> None:
-    with start(ecg_data, tmp_path / "killed") as doomed:
-        assert doomed.stderr is not None
-        said = doomed.stderr.readline()
-        assert said.startswith(f"killed: step 3/{STEPS} loss ")
-        doomed.kill()
-    with start(ecg_data, tmp_path / "killed") as resumed:
-        weights, progress = resumed.communicate()
-    with start(ecg_data, tmp_path / "whole") as whole:
-        expected, _ = whole.communicate()
-    step = int(progress.split("going on from step ")[1].split()[0])
-    assert 3 <= step < STEPS
-    assert weights == expected != ""
+@pytest.fixture(scope="module")
+def training(tracks: list[Track], nstdb_folder: Path) -> Iterator[Callable[..., None]]:
+    """`training(out, recipe)` on `tracks`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "development_tracks", lambda _: iter(tracks))
+        patch.setattr(batches, "BATCH", 8)
+        yield lambda out, recipe=SMALL: train.train(out, nstdb_folder, recipe)
 
 
-def test_a_folder_of_another_training_is_refused(tmp_path: Path) -> None:
-    from models.screener.train import claim
+@pytest.fixture(scope="module")
+def out(training: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("training")
+    training(out)
+    return out
 
-    run = {"data": "a", "folds": 3, "seed": 0, "epochs": 8}
-    claim(tmp_path, run)
-    claim(tmp_path, run)
-    with pytest.raises(UsageError, match=r"give another --out"):
-        claim(tmp_path, {**run, "seed": 1})
-    assert json.loads((tmp_path / "run.json").read_text()) == run
+
+def files(out: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(out)): p.read_bytes() for p in sorted(out.rglob("*.onnx"))}
+
+
+def test_every_fold_and_the_whole_have_a_network_of_their_own(out: Path, tracks: list[Track]) -> None:
+    assert set(files(out)) == {"screener.onnx", "fold0/screener.onnx", "fold1/screener.onnx"}
+    assert len(set(files(out).values())) == 3
+    assert set(json.loads((out / "folds.json").read_text())) == {track.record for track in tracks}
+
+
+def test_what_was_trained_can_be_served(out: Path, tracks: list[Track]) -> None:
+    for folder in (out, out / "fold0"):
+        screener = Screener(folder / "screener.onnx")
+        assert 0 < screener.threshold <= 1
+        assert "patient-grouped folds" in screener.metadata["chosen"]
+        assert len(screener.metadata["data_sha256"]) == 64
+        assert 0 <= screener.run(tracks[0].signal[:, :1280], 128.0, ("MLII", "V1")).window <= 1
+
+
+def test_a_finished_training_asked_again_leaves_every_network_as_it_is(
+    out: Path, training: Callable[..., None]
+) -> None:
+    before = files(out)
+    training(out)
+    assert files(out) == before
+
+
+def test_a_folder_with_other_settings_is_refused(out: Path, training: Callable[..., None]) -> None:
+    with pytest.raises(UsageError, match="give another --out"):
+        training(out, SMALL.model_copy(update={"steps": 4}))
