@@ -405,17 +405,23 @@ def evaluate(
         strips=strips,
         jobs=jobs,
     )
-    how = partial(serve, networks=networks, only_flagged=only_flagged)
+    source = database or data.resolve().name
+    how = partial(serve, networks=networks, source=source, only_flagged=only_flagged)
     figures = evaluation.evaluate(what, chosen, how, progress(_say))
     print(json.dumps(figures, allow_nan=False) if as_json else table(figures))
 
 
-def serve(recording: Recording, networks: Path | None = None, *, only_flagged: bool = False) -> Served:
-    """What edge and cloud say of a recording: of all of it, or of what the edge flags and sends."""
+def serve(
+    recording: Recording, networks: Path | None = None, *, source: str = "", only_flagged: bool = False
+) -> Served:
+    """What edge and cloud say of a recording: of all of it, or of what the edge flags and sends.
+
+    `source` is its database: of the folder of a training the networks serve that had left the record out.
+    """
     from cloud.analyst import EpisodeAnalyst
     from models.evaluation.served import JOIN_S, Served, joined, laid_out
 
-    screener, localizer = _networks(_left_out(networks, recording.patch_id))
+    screener, localizer = _networks(_left_out(networks, f"{source}/{recording.patch_id}"))
     windows: list[Screening] = []
     analysts: dict[str, EpisodeAnalyst] = {}
     begins: dict[str, int] = {}
@@ -440,14 +446,11 @@ def serve(recording: Recording, networks: Path | None = None, *, only_flagged: b
 
 
 def _left_out(training: Path | None, record: str) -> Path | None:
-    """Of a training's folder the networks that had left the record out; else the folder itself."""
+    """Of a training the networks that had left `record` ("mitdb/208") out; else the folder itself."""
     if training is None or not (training / "folds.json").is_file():
         return training
-    held = json.loads((training / "folds.json").read_text())
-    folds = {fold for name, fold in held.items() if name.split("/")[-1] == record}
-    if len(folds) > 1:
-        raise UsageError(f"{training / 'folds.json'} has several records {record}, of different folds.")
-    return training / f"fold{folds.pop()}" if folds else training
+    fold = json.loads((training / "folds.json").read_text()).get(record)
+    return training if fold is None else training / f"fold{fold}"
 
 
 @cache

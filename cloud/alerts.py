@@ -58,14 +58,15 @@ def judge(
     before: Alert | None, holding: Sequence[Cause], segment: Segment
 ) -> tuple[Alert | None, str | None]:
     """The patient's alert with the `causes` of an episode up to this part, and what changed: raised, raised
-    again, added or None."""
+    again, added, corrected (a part that came late holds earlier evidence) or None."""
     alert, change = before, None
     for cause in holding:
         entry = _entry(cause, segment)
         if alert is None:
             alert, change = _raised(cause, segment, entry), "raised"
         elif _known(alert, entry):
-            continue
+            if (earlier := _with_earlier(alert, entry)) != alert:
+                alert, change = earlier, change or "corrected"
         elif cause.priority > alert.priority:
             alert = replace(
                 alert,
@@ -146,6 +147,18 @@ def _entry(cause: Cause, segment: Segment) -> dict[str, Any]:
 def _known(alert: Alert, entry: dict[str, Any]) -> bool:
     names = ("episode_id", "label", "priority")
     return any(all(past[name] == entry[name] for name in names) for past in alert.history)
+
+
+def _with_earlier(alert: Alert, entry: dict[str, Any]) -> Alert:
+    """The alert with this cause's time where it is earlier than the one it knew."""
+    names = ("episode_id", "label", "priority")
+    history = tuple(
+        {**entry} if all(past[n] == entry[n] for n in names) and entry["at"] < past["at"] else past
+        for past in alert.history
+    )
+    own = (alert.episode_id, alert.label, str(alert.priority)) == tuple(entry[n] for n in names)
+    at = min(alert.at, entry["at"]) if own else alert.at
+    return replace(alert, history=history, at=at)
 
 
 def _raised(cause: Cause, segment: Segment, entry: dict[str, Any]) -> Alert:

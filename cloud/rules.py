@@ -270,6 +270,7 @@ def stretches(
         first, last = max(0, int(group[0]) - average // 2), int(group[-1])
         if last + 1 - first >= least:
             going_on = not ended and len(tokens) - 1 - last <= bridge
+            last = max(first, int(np.flatnonzero(tokens[: last + 1] >= threshold)[-1]))  # not the mean's tail
             out.append((first, last, float(tokens[first : last + 1].mean()), going_on))
     return out
 

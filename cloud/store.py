@@ -50,7 +50,7 @@ class Outcome:
     open: tuple[Finding, ...]  # runs still going on
     reports: tuple[Report, ...]  # every report due so far, oldest first
     alert: Alert | None  # the patch's open alert after this job
-    alert_change: str | None  # "raised" | "raised again" | "added" | None where nothing changed
+    alert_change: str | None  # "raised" | "raised again" | "added" | "corrected"; None: nothing changed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +153,7 @@ class Event:
     "segment":   {segment_id, episode_id, patch_id, boot_id, part, final, first, last}
     "findings":  {episode_id, patch_id, findings: [finding...], open: [finding...], removed: [finding id...]}
     "report":    {episode_id, patch_id, report_id, part}
-    "alert":     {change: raised | raised again | added, alert: {...}}
+    "alert":     {change: raised | raised again | added | corrected, alert: {...}}
     "technical": {change: raised | cleared, technical: {...}}
     "patch":     {patch_id, online, heard_at, heartbeat, unreadable_s, missing_s, unreadable_run_s}
     finding = {id, segment_id, label, code, first, last, leads, probability, evidence, open}

@@ -248,8 +248,9 @@ def _gated(beats: Floats, irregular: Floats, seconds: Seconds, fibrillation: Flo
 
 def _smooth(x: Floats, steps: int) -> Floats:
     """(step,) mean of as many steps around each, of fewer in a shorter stretch."""
-    size = min(steps, len(x))
-    return np.convolve(x, np.full(size, 1 / size, dtype=np.float32), mode="same")
+    window = np.ones(min(steps, len(x)), dtype=np.float32)
+    there = np.convolve(np.ones(len(x), dtype=np.float32), window, mode="same")  # fewer at the ends
+    return np.convolve(x, window, mode="same") / there
 
 
 def _in_tachycardia(beats: Floats, seconds: Seconds, tachycardia: Floats) -> Floats:

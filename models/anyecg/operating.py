@@ -125,7 +125,7 @@ def _fibrillation(rows: Sequence[HeldOut]) -> tuple[float, float, float]:
         irregular = np.concatenate([r.irregularity[u] for (r, *_), u in zip(own, used, strict=True)])
         features.append(np.stack([logits, np.minimum(irregular, MOST_IRREGULAR)]))
         truths.append(np.concatenate([t[u] for (_, _, t, _), u in zip(own, used, strict=True)]))
-        weights.append(np.full(len(logits), 1000.0 / len(logits)))
+        weights.append(np.full(len(logits), 1000.0 / max(1, len(logits))))
     wave, intervals, offset = logistic(
         np.concatenate(features, axis=1), np.concatenate(truths), np.concatenate(weights)
     )
@@ -135,9 +135,13 @@ def _fibrillation(rows: Sequence[HeldOut]) -> tuple[float, float, float]:
 def _beats(rows: Sequence[HeldOut], source: str, column: int) -> tuple[Floats, npt.NDArray[np.bool_], int]:
     """(chances, truth, beats missed) of S (column 0) or V with F (1); in MIT-BIH of DS1 alone."""
     own = [r for r in rows if r.source == source and (source != "mitdb" or r.record[6:] in DS1)]
-    kinds = np.concatenate([r.kinds for r in own])
+    kinds = np.concatenate([np.empty(0, dtype=np.int8), *(r.kinds for r in own)])
     truth = kinds == S if column == 0 else (kinds == V) | (kinds == F)
-    return np.concatenate([r.chances[:, column] for r in own]), truth, sum(r.missed[column] for r in own)
+    return (
+        np.concatenate([np.empty(0), *(r.chances[:, column] for r in own)]),
+        truth,
+        sum(r.missed[column] for r in own),
+    )
 
 
 def _steps(row: HeldOut, label: str) -> tuple[Floats, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

@@ -151,7 +151,7 @@ class IntervalSampler:
     """Draws sequences of intervals from records without waveform; `kinds` holds N, S and V."""
 
     def __init__(self, records: Sequence[tuple[npt.NDArray[np.float64], Codes]]) -> None:
-        self._records = [(b, k) for b, k in records if len(b) > 60]
+        self._records = [(b, k) for b, k in records if len(b) > LENGTHS[-1][0]]
 
     def batch(self, size: int, length: int, *seed: int) -> tuple[Floats, npt.NDArray[np.int64], Floats]:
         """(rr (size, length, 10), kinds, known)."""

@@ -35,6 +35,14 @@ from models.signals.conditioning import NETWORK_FS
 from models.training import DEVICE, claim, fit, say
 
 VERSION = "1"
+RHYTHM_CHECKPOINT = "rhythm.checkpoint"
+PLAIN = {
+    "scale": [1.0] * len(RHYTHMS),
+    "offset": [0.0] * len(RHYTHMS),
+    "fibrillation": (1.0, 0.0, 0.0),
+    "thresholds": dict.fromkeys(("S", "V", *RHYTHMS), 0.5),
+    "chosen": "not chosen yet",
+}
 NETWORKS = ("dense", "beats", "rhythm")
 INTERVAL_SEQUENCES, INTERVAL_LOSS = 16, 0.25
 MORPHOLOGY_LOSS = 0.3
@@ -67,16 +75,17 @@ def train(out: Path, data: Path, recipe: Recipe, only: Sequence[str] = NETWORKS)
     claim(out / "localizer.json", {"data": fingerprint, "version": VERSION, **recipe.model_dump(mode="json")})
     fold_of = fold_by_record(out / "folds.json", tracks, recipe.folds, recipe.seed)
     noise, intervals = Noise(data), IntervalSampler(interval_records(data))
-    metadata = {"name": "localizer", "version": VERSION, "fs": NETWORK_FS, "data_sha256": fingerprint}
+    metadata = {"name": "localizer", "version": VERSION, "fs": NETWORK_FS, "licence": "Apache-2.0"}
+    metadata |= {"data_sha256": fingerprint}
     for part, folder in folders(out, recipe).items():
         learned = [t for t in tracks if fold_of[t.record] != part]
         folder.mkdir(parents=True, exist_ok=True)
         for network in only:
-            FITS[network](folder, learned, noise, intervals, recipe, metadata | {"licence": "Apache-2.0"})
+            FITS[network](folder, learned, noise, intervals, recipe, metadata)
     if recipe.folds and all(
         (f / f"{n}.onnx").is_file() for f in folders(out, recipe).values() for n in NETWORKS
     ):
-        choose(out, data, recipe, fold_of)
+        choose(out, data, recipe, fold_of, metadata)
 
 
 def folders(out: Path, recipe: Recipe) -> dict[int, Path]:
@@ -84,18 +93,19 @@ def folders(out: Path, recipe: Recipe) -> dict[int, Path]:
     return {**{k: out / f"fold{k}" for k in range(recipe.folds)}, -1: out}
 
 
-def choose(out: Path, data: Path, recipe: Recipe, fold_of: Mapping[str, int]) -> None:
+def choose(
+    out: Path, data: Path, recipe: Recipe, fold_of: Mapping[str, int], metadata: Mapping[str, Any]
+) -> None:
     """Calibrates and sets thresholds on held-out records: the shipped ones on all of them, a fold's on those
     of the other folds, so that its figures carry no optimism from the choice."""
     say("scoring the held-out records")
+    for folder in folders(out, recipe).values():  # they may hold the choice of an earlier run
+        operate(folder, metadata, PLAIN)
     networks = {k: Localizer(folder) for k, folder in folders(out, recipe).items()}
-    rows = [held_out(networks[fold_of[r.record]], r) for r in _scored(data)]
+    rows = [held_out(networks[fold_of[r.record]], r) for r in _scored(data) if r.record in fold_of]
     for k, folder in folders(out, recipe).items():
         point = operating_point([row for row in rows if fold_of[row.record] != k])
-        net = RhythmNet()
-        net.load_state_dict(torch.load(folder / "rhythm.checkpoint", weights_only=True)["net"])
-        metadata = {**networks[k].metadata, **point}
-        export_rhythm(net.eval(), folder / "rhythm.onnx", point["scale"], point["offset"], metadata)
+        operate(folder, metadata, point)
         say(f"{folder}: {point['thresholds']}")
 
 
@@ -164,21 +174,16 @@ def fit_rhythm(
         each = loss.sum(dim=(0, 1)) / known.sum(dim=(0, 1)).clamp(min=1)  # rare rhythms are known rarely
         return each.sum()
 
-    net = fit(
-        folder / "rhythm.checkpoint",
-        RhythmNet,
-        loss_of,
-        steps=recipe.rhythm_steps,
-        seed=recipe.seed,
-        rate=3e-3,
-    )
-    plain = {
-        "thresholds": dict.fromkeys(("S", "V", *RHYTHMS), 0.5),
-        "fibrillation": (1.0, 0.0, 0.0),
-        "chosen": "not chosen yet",
-    }
-    none, one = [0.0] * len(RHYTHMS), [1.0] * len(RHYTHMS)
-    export_rhythm(net, folder / "rhythm.onnx", one, none, metadata | plain)
+    checkpoint = folder / RHYTHM_CHECKPOINT
+    fit(checkpoint, RhythmNet, loss_of, steps=recipe.rhythm_steps, seed=recipe.seed, rate=3e-3)
+    operate(folder, metadata, PLAIN)
+
+
+def operate(folder: Path, metadata: Mapping[str, Any], point: Mapping[str, Any]) -> None:
+    """Writes the rhythm network of a folder with calibration and thresholds, which travel with it."""
+    net = RhythmNet()
+    net.load_state_dict(torch.load(folder / RHYTHM_CHECKPOINT, weights_only=True, map_location="cpu")["net"])
+    export_rhythm(net.eval(), folder / "rhythm.onnx", point["scale"], point["offset"], {**metadata, **point})
 
 
 def fit_beats(

@@ -87,12 +87,17 @@ def test_ventricular_beats_do_not_make_a_regular_rhythm_irregular() -> None:
     np.testing.assert_allclose(lag_irregularity(beats, early), 0, atol=1e-6)
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 9])
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 12])
 def test_a_few_beats_are_not_judged(count: int) -> None:
+    """Nine pairs of intervals are wanted at each lag: 13 beats at lag 3."""
     beats = np.cumsum(np.random.default_rng(0).uniform(0.3, 1.5, count))
     irregular = lag_irregularity(beats, np.zeros(count, dtype=np.bool_))
-    assert len(irregular) == count
+    assert irregular.shape == (count,)
     assert np.isnan(irregular).all()
+
+
+def test_thirteen_beats_are_judged() -> None:
+    assert not np.isnan(lag_irregularity(REGULAR[:13], np.zeros(13, dtype=np.bool_))).any()
 
 
 @given(beats=BEATS, seed=st.integers(0, 99))
