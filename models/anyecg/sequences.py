@@ -144,6 +144,7 @@ def _labels(
     kinds: Codes, morphology: Codes
 ) -> tuple[npt.NDArray[np.int64], Floats, npt.NDArray[np.int64], Floats]:
     k, m = np.maximum(kinds, 0).astype(np.int64), np.maximum(morphology, 0).astype(np.int64)
+    k[k == F] = V  # one patient holds nine in ten of them: no class of its own, and never normal
     return k, WEIGHTS[k] * (kinds != UNKNOWN), m, (morphology != UNKNOWN).astype(np.float32)
 
 
