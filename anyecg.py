@@ -485,12 +485,15 @@ def _parts(
 def _beats_of(analyst: EpisodeAnalyst) -> Iterator[SaidBeat]:
     from models.evaluation.served import SaidBeat
 
+    told = {spell.label for spell in analyst.spells}  # a form that is not told of the episode is not said
     for beat in analyst.beats:
-        paced = beat.form == "PACED"
+        form = beat.form if beat.form in told else None
         yield SaidBeat(
             r=beat.r,
-            label="Q" if paced and beat.label == "N" else beat.label,  # as AAMI EC57 counts paced beats
-            morphology=None if beat.form == "PLAIN" else beat.form,
+            label="Q"
+            if form == "PACED" and beat.label == "N"
+            else beat.label,  # AAMI EC57: paced beats are Q
+            morphology=form,
             readable=beat.readable,
             chances=beat.chances,
         )

@@ -22,7 +22,7 @@ PAUSE_S = 2.5
 STANDSTILL_S = 3.0  # what a pause needs without a beat on both sides of it
 RATE_S = 30.0
 LEAST_RR = 8
-FORMS = ("L", "R", "PACED")
+FORMS = ("PACED",)  # bundle branch block did not carry over to patients never seen (models/LOG.md)
 FORM_BEATS, FORM_SHARE = 10, 0.6
 
 
@@ -136,7 +136,7 @@ def patterns(beats: Sequence[Beat], darks: Sequence[Dark], *, ended: bool) -> li
 
 
 def forms(beats: Sequence[Beat], *, ended: bool) -> list[Spell]:
-    """Bundle branch block and pacing, once: three in five or more of ten or more beats that are not V."""
+    """Pacing, once: three in five or more of ten or more beats that are not V."""
     usual = [beat for beat in beats if beat.readable and beat.label != "V"]
     out = []
     for label in FORMS:
