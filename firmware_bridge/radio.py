@@ -62,7 +62,8 @@ async def find(patch: str | None, timeout_s: float, backend: Backend) -> BLEDevi
     A killed process leaves BlueZ connected; the patch then advertises nothing and only adopting it helps.
     """
     if backend.client is None:
-        with contextlib.suppress(BleakError, NotImplementedError, OSError):  # scanning will say why
+        # Not every platform lists connected devices, and without an adapter the scan below says so.
+        with contextlib.suppress(BleakError, NotImplementedError, OSError):
             adapter = await BleakAdapter.get()
             for device in await adapter.get_connected_devices([SERVICE]):
                 if _is(patch, device, device.name):

@@ -11,12 +11,13 @@ DIR, each on `--only` some of the networks. Single-threaded on a CPU, so a seed 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch  # noqa: TID251 - a training file
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn  # noqa: TID251
 
 from models.anyecg.batches import BEAT_SHARES, RHYTHM_SHARES, Noise, Sampler, beats_wanted, rhythm_wanted
@@ -65,6 +66,25 @@ class Recipe(BaseModel):
     beats_steps: int = Field(400, ge=1)
     beats_seeds: int = Field(2, ge=1, description="networks whose mean classifies beats")
 
+    @field_validator("folds")
+    @classmethod
+    def _two_or_none(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("one fold would leave nothing to learn: give 0 or at least 2")
+        return folds
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one fold, or the shipped networks, are fitted with."""
+
+    folder: Path
+    learned: Sequence[Track]
+    noise: Noise
+    intervals: IntervalSampler
+    recipe: Recipe
+    metadata: Mapping[str, Any]
+
 
 def train(out: Path, data: Path, recipe: Recipe, only: Sequence[str] = NETWORKS) -> None:
     """Fits what is missing in `out`, and chooses thresholds once all is there."""
@@ -77,11 +97,11 @@ def train(out: Path, data: Path, recipe: Recipe, only: Sequence[str] = NETWORKS)
     noise, intervals = Noise(data), IntervalSampler(interval_records(data))
     metadata = {"name": "localizer", "version": VERSION, "fs": NETWORK_FS, "licence": "Apache-2.0"}
     metadata |= {"data_sha256": fingerprint}
-    for part, folder in folders(out, recipe).items():
-        learned = [t for t in tracks if fold_of[t.record] != part]
+    for fold, folder in folders(out, recipe).items():
+        learned = [t for t in tracks if fold_of[t.record] != fold]
         folder.mkdir(parents=True, exist_ok=True)
         for network in only:
-            FITS[network](folder, learned, noise, intervals, recipe, metadata)
+            FITS[network](Part(folder, learned, noise, intervals, recipe, metadata))
     if recipe.folds and all(
         (f / f"{n}.onnx").is_file() for f in folders(out, recipe).values() for n in NETWORKS
     ):
@@ -114,24 +134,16 @@ def _scored(data: Path) -> Iterator[Annotated]:
     yield from (r for r in afpdb(data) if r.rhythms)
 
 
-def fit_dense(
-    folder: Path,
-    learned: Sequence[Track],
-    noise: Noise,
-    _: IntervalSampler,
-    recipe: Recipe,
-    metadata: dict[str, Any],
-) -> None:
-    sampler = Sampler(learned, noise, BEAT_SHARES, beats_wanted)
+def fit_dense(part: Part) -> None:
+    sampler = Sampler(part.learned, part.noise, BEAT_SHARES, beats_wanted)
 
     def loss_of(net: DenseNet, step: int) -> Tensor:
-        return dense_loss(net, tensors(sampler.batch(DENSE_BATCH, recipe.seed, step)))
+        return dense_loss(net, tensors(sampler.batch(DENSE_BATCH, part.recipe.seed, step)))
 
-    net = fit(
-        folder / "dense.checkpoint", DenseNet, loss_of, steps=recipe.dense_steps, seed=recipe.seed, rate=3e-3
-    )
-    familiar = familiar_with(net, sampler, recipe.seed)
-    export_dense(net, folder / "dense.onnx", metadata | {"familiar": familiar.to_metadata()})
+    checkpoint = part.folder / "dense.checkpoint"
+    net = fit(checkpoint, DenseNet, loss_of, steps=part.recipe.dense_steps, seed=part.recipe.seed, rate=3e-3)
+    familiar = familiar_with(net, sampler, part.recipe.seed)
+    export_dense(net, part.folder / "dense.onnx", {**part.metadata, "familiar": familiar.to_metadata()})
 
 
 def familiar_with(net: DenseNet, sampler: Sampler, seed: int) -> Familiar:
@@ -155,18 +167,11 @@ def dense_loss(net: DenseNet, rows: Rows) -> Tensor:
     return PEAK_LOSS * heat / known_peak.sum().clamp(min=1) + weighted(found.beat, beat, known_beat)
 
 
-def fit_rhythm(
-    folder: Path,
-    learned: Sequence[Track],
-    noise: Noise,
-    _: IntervalSampler,
-    recipe: Recipe,
-    metadata: dict[str, Any],
-) -> None:
-    sampler = Sampler(learned, noise, RHYTHM_SHARES, rhythm_wanted)
+def fit_rhythm(part: Part) -> None:
+    sampler = Sampler(part.learned, part.noise, RHYTHM_SHARES, rhythm_wanted)
 
     def loss_of(net: RhythmNet, step: int) -> Tensor:
-        x, lead, gain, rr, rhythm, known = tensors(sampler.batch(RHYTHM_BATCH, recipe.seed, step))
+        x, lead, gain, rr, rhythm, known = tensors(sampler.batch(RHYTHM_BATCH, part.recipe.seed, step))
         weight = torch.tensor(POSITIVE, device=DEVICE)
         loss = nn.functional.binary_cross_entropy_with_logits(
             net(x, lead, gain, rr), rhythm, weight=known, pos_weight=weight, reduction="none"
@@ -174,9 +179,9 @@ def fit_rhythm(
         each = loss.sum(dim=(0, 1)) / known.sum(dim=(0, 1)).clamp(min=1)  # rare rhythms are known rarely
         return each.sum()
 
-    checkpoint = folder / RHYTHM_CHECKPOINT
-    fit(checkpoint, RhythmNet, loss_of, steps=recipe.rhythm_steps, seed=recipe.seed, rate=3e-3)
-    operate(folder, metadata, PLAIN)
+    checkpoint = part.folder / RHYTHM_CHECKPOINT
+    fit(checkpoint, RhythmNet, loss_of, steps=part.recipe.rhythm_steps, seed=part.recipe.seed, rate=3e-3)
+    operate(part.folder, part.metadata, PLAIN)
 
 
 def operate(folder: Path, metadata: Mapping[str, Any], point: Mapping[str, Any]) -> None:
@@ -186,27 +191,20 @@ def operate(folder: Path, metadata: Mapping[str, Any], point: Mapping[str, Any])
     export_rhythm(net.eval(), folder / "rhythm.onnx", point["scale"], point["offset"], {**metadata, **point})
 
 
-def fit_beats(
-    folder: Path,
-    learned: Sequence[Track],
-    noise: Noise,
-    intervals: IntervalSampler,
-    recipe: Recipe,
-    metadata: dict[str, Any],
-) -> None:
+def fit_beats(part: Part) -> None:
     """Networks of several seeds; their mean is what is exported."""
-    sampler = BeatSampler(learned, noise)
+    sampler = BeatSampler(part.learned, part.noise)
     nets = []
-    for seed in range(recipe.seed, recipe.seed + recipe.beats_seeds):
+    for seed in range(part.recipe.seed, part.recipe.seed + part.recipe.beats_seeds):
 
         def loss_of(net: BeatNet, step: int, seed: int = seed) -> Tensor:
             batch = tensors(sampler.batch(seed, step))
-            alone = tensors(intervals.batch(INTERVAL_SEQUENCES, batch[2].shape[1], seed, step, 1))
+            alone = tensors(part.intervals.batch(INTERVAL_SEQUENCES, batch[2].shape[1], seed, step, 1))
             return beats_loss(net, batch) + INTERVAL_LOSS * weighted(net(None, None, alone[0])[0], *alone[1:])
 
-        checkpoint = folder / f"beats{seed}.checkpoint"
-        nets.append(fit(checkpoint, BeatNet, loss_of, steps=recipe.beats_steps, seed=seed, rate=2e-3))
-    export_beats(nets, folder / "beats.onnx", metadata)
+        checkpoint = part.folder / f"beats{seed}.checkpoint"
+        nets.append(fit(checkpoint, BeatNet, loss_of, steps=part.recipe.beats_steps, seed=seed, rate=2e-3))
+    export_beats(nets, part.folder / "beats.onnx", part.metadata)
 
 
 def beats_loss(net: BeatNet, rows: Rows) -> Tensor:
@@ -225,4 +223,4 @@ def tensors(arrays: Sequence[Any]) -> list[Tensor]:
     return [torch.from_numpy(a).to(DEVICE) for a in arrays]
 
 
-FITS: dict[str, Callable[..., None]] = {"dense": fit_dense, "beats": fit_beats, "rhythm": fit_rhythm}
+FITS: dict[str, Callable[[Part], None]] = {"dense": fit_dense, "beats": fit_beats, "rhythm": fit_rhythm}
