@@ -14,7 +14,7 @@ import numpy.typing as npt
 from models.anyecg.labels import LEAD_NAMES, RHYTHM_TOKENS, STEP, TOKEN
 from models.anyecg.rr import Floats, rr_tokens
 from models.dataset.annotated import nstdb
-from models.dataset.tracks import AF, NOT_AF, NOT_VF, SINUS_RHYTHM, UNKNOWN, VF, VT, Codes, F, S, Track, V
+from models.dataset.tracks import AF, NOT_AF, NOT_VF, SINUS_RHYTHM, UNKNOWN, VF, VT, Codes, F, N, S, Track, V
 from models.signals.conditioning import NETWORK_FS, filtered, scaled
 
 LENGTH = 4096  # samples: 32 s
@@ -30,6 +30,8 @@ RHYTHM_SHARES = {
     "vfdb": 0.04,
 }
 RARE_SHARE = 0.5  # of the stretches of beat-annotated records: placed over a random S, V or F beat
+TAUGHT = np.asarray([N, S, V, V])  # of N, S, V, F: what the network shall say
+WEIGHTS = np.asarray([1.0, 1.5, 1.0, 4.0], dtype=np.float32)  # and its weight in the loss
 PEAK_SIGMA = 1.2  # steps: 37 ms
 NOISE_DB = (0.0, 24.0)
 
@@ -128,14 +130,20 @@ def record_odds(group: Sequence[Track]) -> npt.NDArray[np.float64]:
 def placed(rng: np.random.Generator, track: Track, seconds: float) -> float:
     """Where a stretch of the record starts: anywhere, over a rare beat, or over a change of rhythm."""
     last = max(0.0, track.seconds - seconds)
-    rare = track.beats[(track.kinds >= S) & (track.kinds <= F)]
-    if len(rare) and rng.random() < RARE_SHARE:
-        return float(np.clip(rng.choice(rare) - rng.uniform(0, seconds), 0, last))
+    rare = rare_beat(rng, track.kinds)
+    if rare is not None and rng.random() < RARE_SHARE:
+        return float(np.clip(track.beats[rare] - rng.uniform(0, seconds), 0, last))
     if rng.random() < 0.4:
         held = np.flatnonzero(np.diff(np.maximum(track.rhythm, UNKNOWN), prepend=UNKNOWN) != 0)
         if len(held):
             return float(np.clip(rng.choice(held) / NETWORK_FS - rng.uniform(0, seconds), 0, last))
     return float(rng.uniform(0, last))
+
+
+def rare_beat(rng: np.random.Generator, kinds: Codes) -> int | None:
+    """The place of an S, V or F beat; None where there is none."""
+    rare = np.flatnonzero((kinds >= S) & (kinds <= F))
+    return int(rng.choice(rare)) if len(rare) else None
 
 
 def leads_of(
@@ -198,8 +206,8 @@ def beats_wanted(_rng: np.random.Generator, track: Track, start: float, stretch:
         peak[low:high] = np.maximum(peak[low:high], near)
         centre = round(float(middle))
         if kind != UNKNOWN and 1 <= centre < steps - 1:
-            beat[centre - 1 : centre + 2] = kind
-            known[centre - 1 : centre + 2] = 1.5 if kind == S else 1.0
+            beat[centre - 1 : centre + 2] = TAUGHT[kind]
+            known[centre - 1 : centre + 2] = WEIGHTS[kind]
     sample = _samples(start, stretch, steps, STEP, track)
     known_peak = np.full(steps, float(track.beats_known), dtype=np.float32)
     known_peak[track.rhythm[sample] == VF] = 0

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from models.recordings import LEADS
 
-BEATS = ("N", "S", "V", "F")  # softmax per beat
+BEATS = ("N", "S", "V")  # softmax per beat; fusion beats are V: one patient holds nine in ten of ours
 MORPHOLOGY = ("PLAIN", "L", "R", "PACED")  # softmax per beat
 RHYTHMS = (
     "AFIB",

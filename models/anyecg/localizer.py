@@ -79,10 +79,8 @@ class Localization:
     step_s: float = RHYTHM_S
 
     def chances(self) -> list[dict[str, float]]:
-        """Probability of N, S and V of each beat; fusion beats count to V: too few patients had one."""
-        n, s, v, f = (self.beats[:, BEATS.index(label)] for label in ("N", "S", "V", "F"))
-        rows = np.stack([n, s, v + f], axis=1).round(4).tolist()
-        return [dict(zip(("N", "S", "V"), row, strict=True)) for row in rows]
+        """Probability of each class of each beat."""
+        return [dict(zip(BEATS, row, strict=True)) for row in self.beats.round(4).tolist()]
 
     def forms(self) -> list[str]:
         """PLAIN, L, R or PACED, the likeliest for each beat."""

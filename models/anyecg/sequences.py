@@ -10,10 +10,19 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models.anyecg.batches import Arrays, Noise, leads_of, record_odds, spoilt
+from models.anyecg.batches import (
+    TAUGHT,
+    WEIGHTS,
+    Arrays,
+    Noise,
+    leads_of,
+    rare_beat,
+    record_odds,
+    spoilt,
+)
 from models.anyecg.rr import Floats, rr_numbers
 from models.anyecg.shapes import ABSOLUTE, aligned, cut, describe
-from models.dataset.tracks import UNKNOWN, Codes, F, N, S, Track, V
+from models.dataset.tracks import UNKNOWN, Codes, N, S, Track, V
 from models.signals.conditioning import NETWORK_FS, scaled
 
 SHORT = 8
@@ -21,7 +30,6 @@ LENGTHS = ((SHORT, 0.15), (24, 0.2), (48, 0.45), (72, 0.2))  # beats, and how of
 CLINICAL_SHARE = 0.5  # of the short sequences: 10 s of 12 leads, to learn what bundle branch block looks like
 BEATS_PER_BATCH = 1536
 RARE_SHARE = 0.5
-WEIGHTS = np.asarray([1.0, 1.5, 1.0, 1.0], dtype=np.float32)  # of N, S, V, F in the loss
 MARGIN_S = 1.0
 RESEQUENCED = 0.15  # of the sequences with an S
 RUN_SHARE = 0.5  # of these: a supraventricular run instead of single early beats
@@ -54,14 +62,7 @@ class BeatSampler:
             track = self._clinical[rng.choice(len(self._clinical), p=self._clinical_odds)]
         else:
             track = self._tracks[rng.choice(len(self._tracks), p=self._odds)]
-        last = len(track.beats) - length
-        rare = np.flatnonzero((track.kinds >= S) & (track.kinds <= F))
-        at = (
-            rng.choice(rare) - rng.integers(length)
-            if len(rare) and rng.random() < RARE_SHARE
-            else rng.integers(last)
-        )
-        a = int(np.clip(at, 0, last))
+        a = _first(rng, track.kinds, length)
         beats = track.beats[a : a + length]
         start = max(0.0, beats[0] - MARGIN_S)
         stretch = float(np.exp(rng.normal(0, 0.1)))  # of the shape
@@ -86,7 +87,17 @@ class BeatSampler:
         if rng.random() < RELATIVE_SHARE:
             shapes[:, :, 0] = 0
             numbers[:, :, ABSOLUTE] = 0
+            forms = np.full_like(forms, UNKNOWN)  # bundle branch block is nothing that differs
         return shapes, numbers, rr_numbers(times), *_labels(kinds, forms)
+
+
+def _first(rng: np.random.Generator, kinds: Codes, length: int) -> int:
+    """Where a sequence begins: anywhere, or over a rare beat."""
+    last = len(kinds) - length
+    rare = rare_beat(rng, kinds)
+    if rare is None or rng.random() >= RARE_SHARE:
+        return int(rng.integers(last))
+    return int(np.clip(rare - rng.integers(length), 0, last))
 
 
 def resequenced(
@@ -144,8 +155,7 @@ def _labels(
     kinds: Codes, morphology: Codes
 ) -> tuple[npt.NDArray[np.int64], Floats, npt.NDArray[np.int64], Floats]:
     k, m = np.maximum(kinds, 0).astype(np.int64), np.maximum(morphology, 0).astype(np.int64)
-    k[k == F] = V  # one patient holds nine in ten of them: no class of its own, and never normal
-    return k, WEIGHTS[k] * (kinds != UNKNOWN), m, (morphology != UNKNOWN).astype(np.float32)
+    return TAUGHT[k], WEIGHTS[k] * (kinds != UNKNOWN), m, (morphology != UNKNOWN).astype(np.float32)
 
 
 class IntervalSampler:
@@ -160,14 +170,7 @@ class IntervalSampler:
         rows = []
         for _ in range(size):
             beats, kinds = self._records[int(rng.integers(len(self._records)))]
-            rare = np.flatnonzero(kinds >= S)
-            last = len(beats) - length
-            at = (
-                rng.choice(rare) - rng.integers(length)
-                if len(rare) and rng.random() < RARE_SHARE
-                else rng.integers(last)
-            )
-            a = int(np.clip(at, 0, last))
+            a = _first(rng, kinds, length)
             part = kinds[a : a + length]
             rr = rr_numbers(beats[a : a + length] * np.exp(rng.normal(0, 0.12)))
             k, known, *_ = _labels(part, part)

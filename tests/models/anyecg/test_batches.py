@@ -17,6 +17,7 @@ from models.anyecg.batches import (
     muscle,
     placed,
     power,
+    rare_beat,
     record_odds,
     rhythm_of,
     rhythm_wanted,
@@ -243,7 +244,14 @@ def test_the_network_sees_amplitude_in_the_gain(make_track: MakeTrack) -> None:
     np.testing.assert_allclose(loud[2] - quiet[2], np.log(2), atol=1e-5)
 
 
-def test_fusion_beats_have_a_class_of_their_own(make_track: MakeTrack, rng: np.random.Generator) -> None:
+def test_fusion_beats_are_taught_as_ventricular_with_more_weight(
+    make_track: MakeTrack, rng: np.random.Generator
+) -> None:
     _, _, beat, known = beats_wanted(rng, make_track(beats=BEATS, kinds=[N, N, F, N, N]), 0.0, 1.0)
-    assert (beat == F).sum() == 3
-    assert known[beat == F].tolist() == [1, 1, 1]
+    assert known[beat == V].tolist() == [4, 4, 4]
+
+
+def test_a_rare_beat_is_ectopic_or_a_fusion_beat(rng: np.random.Generator) -> None:
+    kinds = np.asarray([UNKNOWN, N, S, N, V, F, N], dtype=np.int8)
+    assert {rare_beat(rng, kinds) for _ in range(60)} == {2, 4, 5}
+    assert rare_beat(rng, kinds[:2]) is None

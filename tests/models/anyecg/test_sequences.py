@@ -33,7 +33,7 @@ def test_a_batch_of_beats_is_a_function_of_seed_and_step(cohort: list[Track], no
 def test_batches_are_what_the_classifier_takes(cohort: list[Track], noise: Noise) -> None:
     sampler, lengths, leads = BeatSampler(cohort, noise), set(), set()
     for step in range(26):
-        shapes, numbers, rr, kinds, known, morphology, known_morphology = sampler.batch(0, step)
+        shapes, numbers, rr, kinds, known, morphology, told = sampler.batch(0, step)
         rows, length, count = shapes.shape[:3]
         lengths.add(length)
         leads.add(count)
@@ -41,24 +41,26 @@ def test_batches_are_what_the_classifier_takes(cohort: list[Track], noise: Noise
         assert shapes.shape == (rows, length, count, 2, WIDTH)
         assert numbers.shape == (rows, length, count, BeatNet.SHAPE)
         assert rr.shape == (rows, length, BeatNet.RR)
-        assert {a.shape for a in (kinds, known, morphology, known_morphology)} == {(rows, length)}
-        assert {a.dtype for a in (shapes, numbers, rr, known, known_morphology)} == {np.dtype(np.float32)}
+        assert {a.shape for a in (kinds, known, morphology, told)} == {(rows, length)}
+        assert {a.dtype for a in (shapes, numbers, rr, known, told)} == {np.dtype(np.float32)}
         assert kinds.dtype == morphology.dtype == np.int64
         assert all(np.isfinite(a).all() for a in (shapes, numbers, rr, known))
     assert lengths == {length for length, _ in LENGTHS}
     assert leads == {1, 2}
 
 
-def test_short_sequences_also_come_from_clinical_records_for_the_morphology_alone(
+def test_short_sequences_also_come_from_clinical_records_for_the_morphology_of_whole_beats(
     make_track: MakeTrack, noise: Noise
 ) -> None:
     rhythm = make_track(kinds=[V] * 75, morphology=UNKNOWN)
     clinical = make_track(source="clinical", record="b", kinds=[UNKNOWN] * 75, morphology=LBBB)
     sampler, shares = BeatSampler([rhythm, clinical], noise), []
     for step in range(30):
-        *_, kinds, known, morphology, told = sampler.batch(0, step)
-        blocked = (morphology == LBBB).all(axis=1)
-        assert (told.astype(bool) == blocked[:, None]).all()
+        shapes, _, _, kinds, known, morphology, told = sampler.batch(0, step)
+        blocked = ~known.any(axis=1)
+        absolute = shapes[:, :, :, 0].any(axis=(1, 2, 3))
+        assert (told.astype(bool) == (blocked & absolute)[:, None]).all()
+        assert (morphology[told > 0] == LBBB).all()
         assert (known.astype(bool) == ~blocked[:, None]).all()
         assert (kinds[~blocked] == V).all()
         assert kinds.shape[1] == SHORT or not blocked.any()
@@ -91,7 +93,7 @@ def test_labels_weigh_what_somebody_said() -> None:
     kinds = np.asarray([N, S, V, F, UNKNOWN], dtype=np.int8)
     wanted, weight, morphology, told = _labels(kinds, np.asarray([0, LBBB, 2, UNKNOWN, 3], dtype=np.int8))
     assert wanted.tolist() == [N, S, V, V, 0]
-    assert weight.tolist() == [1, 1.5, 1, 1, 0]
+    assert weight.tolist() == [1, 1.5, 1, 4, 0]
     assert morphology.tolist() == [0, LBBB, 2, 0, 3]
     assert told.tolist() == [1, 1, 1, 0, 1]
 
