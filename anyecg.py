@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from cloud.analyst import EpisodeAnalyst
     from cloud.rules import Spell
     from edge.segments import Screen
+    from models.anyecg.chat.eyes import Eyes
+    from models.anyecg.chat.readings import Reading
     from models.anyecg.localizer import Localizer
     from models.ecg import Segment, Window
     from models.evaluation.served import SaidBeat, SaidEpisode, Served
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from models.verdicts import Screening
 
 WORDING = "Decision support. Not a diagnosis. Not for emergency monitoring."
+
+TOKENIZER_TEXTS = 1500  # conversations that a new tokenizer is learned from
 
 app = typer.Typer(
     help=f"ECG from a patch to a nurse's alert. {WORDING}",
@@ -344,6 +348,54 @@ def train_localizer(
         if network not in NETWORKS:
             raise UsageError(f"--only {network}: the networks are {', '.join(NETWORKS)}.")
     train(out, _data(), load(recipe, Recipe), networks)
+
+
+@train_app.command("chat")
+def train_chat(
+    out: Out,
+    networks: Annotated[
+        Path, typer.Option(metavar="DIR", help="A finished `anyecg train localizer`, with its folds.")
+    ],
+    recipe: RecipeFile = None,
+) -> None:
+    """Train the language model in its three stages on ECGs as the code that serves reads them; resumes."""
+    from models.anyecg.chat.corpus import Corpus
+    from models.anyecg.chat.eyes import make_encoder
+    from models.anyecg.chat.readings import load as readings
+    from models.anyecg.chat.readings import prepare
+    from models.anyecg.chat.strips import signals
+    from models.anyecg.chat.train import Recipe, train_adapter, train_small
+    from models.config import load
+
+    chosen, data, encoder = load(recipe, Recipe), _data(), out / "encoder.onnx"
+    if not (networks / "folds.json").is_file():
+        raise UsageError(f"--networks {networks} has no folds.json; make it: anyecg train localizer.")
+    folds = json.loads((networks / "folds.json").read_text())
+    out.mkdir(parents=True, exist_ok=True)
+    if not encoder.is_file():
+        make_encoder(networks / "fold0" / "dense.onnx", encoder, signals(data, folds))
+    prepare(out, data, partial(read_strip, networks=networks, encoder=encoder), folds, progress=_say)
+    corpus = Corpus(readings(out))
+    if chosen.size == "small":
+        train_small(out, corpus.draw, chosen, corpus.texts(TOKENIZER_TEXTS, 0))
+    else:
+        train_adapter(out, corpus.draw, chosen)
+
+
+def read_strip(recording: Recording, record: str, networks: Path | None, encoder: Path) -> Reading:
+    """The recording as served, by the networks that had left `record` ("mitdb/208") out."""
+    from cloud.reading import read
+
+    screener, localizer = _networks(_left_out(networks, record))
+    parts = _parts(recording, screener, [], everything=True)
+    return read(parts, localizer, _eyes(encoder), bounds=(0.0, recording.duration_s))
+
+
+@cache
+def _eyes(encoder: Path) -> Eyes:
+    from models.anyecg.chat.eyes import Eyes
+
+    return Eyes(encoder)
 
 
 @dataset_app.command("build")

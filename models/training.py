@@ -72,16 +72,18 @@ def _restore(checkpoint: Path, net: nn.Module, optimiser: torch.optim.Optimizer)
     if not checkpoint.exists():
         return 0
     saved = torch.load(checkpoint, weights_only=True, map_location=DEVICE)
-    net.load_state_dict(saved["net"])
+    net.load_state_dict(net.state_dict() | saved["net"])
     optimiser.load_state_dict(saved["optimiser"])
     say(f"{checkpoint.stem}: going on from step {saved['step']}")
     return int(saved["step"])
 
 
 def _save(checkpoint: Path, net: nn.Module, optimiser: torch.optim.Optimizer, step: int) -> None:
-    """Replaced as a whole: a kill leaves the old one or the new one."""
+    """Replaced as a whole: a kill leaves the old one or the new one. What is frozen is not kept again."""
     new = checkpoint.with_suffix(".new")
-    torch.save({"net": net.state_dict(), "optimiser": optimiser.state_dict(), "step": step}, new)
+    frozen = {name for name, parameter in net.named_parameters() if not parameter.requires_grad}
+    learned = {name: value for name, value in net.state_dict().items() if name not in frozen}
+    torch.save({"net": learned, "optimiser": optimiser.state_dict(), "step": step}, new)
     new.replace(checkpoint)
 
 

@@ -1,0 +1,188 @@
+"""The template's sentences for any plan: what a language model is trained to say, and what replaces a
+sentence of it that does not hold.
+
+An answer depends on plan and facts alone: no text of a question, no free text of an ECG reaches it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+
+from models.anyecg.chat import statements as about
+from models.anyecg.chat.comparison import Sentence, compare, named
+from models.anyecg.chat.names import ANY, ANY_RHYTHM, CLINICAL, NOT_ASSESSED, UNREADABLE
+from models.anyecg.chat.plans import Plan
+from models.anyecg.chat.slots import Claim
+from models.anyecg.chat.wording import REPORT, say
+from models.anyecg.evidence import Evidence, Fact
+
+UNSEEN = ("rhythm", "present", "findings", "report")  # tasks that the ECG tokens alone may answer
+_GENERAL = {"limits", "unassessed", "too_few"}  # of no ECG in particular
+
+
+def answer(plan: Plan, ecgs: Sequence[Evidence], rng: Random | None = None) -> tuple[str, ...]:
+    """The sentences, in the canonical wording or with `rng` in any; a report begins with `Report: `.
+
+    `plan.ecg` asks about one of the ECGs; an answer names its ECG where more than one is given. A comparison
+    is of all of them. Every sentence cites facts, except those of the paper's localization grammar, of what
+    is not assessed or declined, and of length and leads.
+    """
+    return _said(plan, claims(plan, ecgs), rng)
+
+
+def unseen(plan: Plan, ecgs: Sequence[Evidence], rng: Random | None = None) -> tuple[str, ...]:
+    """What ECG tokens alone may say: uncertain sentences without numbers or citations.
+
+    `ecgs` are the truth that the model does not read. ValueError for a task that is not in UNSEEN.
+    """
+    if plan.task not in UNSEEN:
+        raise ValueError(f"'{plan}' needs the evidence; without it only {', '.join(UNSEEN)} are answered.")
+    return _said(plan, _each(_SEEN[plan.task], plan, ecgs), rng)
+
+
+def claims(plan: Plan, ecgs: Sequence[Evidence]) -> tuple[Sentence, ...]:
+    """What the template says, as claims, sentence by sentence: all that an answer to the plan may hold."""
+    if plan.task == "decline":
+        return ((Claim(kind=f"decline_{plan.subject}"),),)
+    if plan.task == "compare":
+        return tuple(compare(plan.subject or "ALL", ecgs))
+    return _each(_TASKS[plan.task], plan, ecgs)
+
+
+def _said(plan: Plan, sentences: Sequence[Sentence], rng: Random | None) -> tuple[str, ...]:
+    texts = [say(*sentence, rng=rng) for sentence in sentences]
+    return (REPORT + texts[0], *texts[1:]) if plan.task == "report" else tuple(texts)
+
+
+Teller = Callable[[Evidence, str], list[Sentence]]
+
+
+def _each(tell: Teller, plan: Plan, ecgs: Sequence[Evidence]) -> tuple[Sentence, ...]:
+    """Of each ECG asked about; what is of none in particular is said once, last."""
+    wanted = [ecg for ecg in ecgs if plan.ecg in {None, ecg.letter}]
+    if not wanted:
+        return ((Claim(kind="no_ecg", ecgs=(plan.ecg or "a",)),),)
+    said: list[Sentence] = []
+    for ecg in wanted:
+        for sentence in tell(ecg, plan.subject or ""):
+            one = len(ecgs) == 1 or sentence[0].kind in _GENERAL
+            said.append(sentence if one else tuple(named(claim, ecg) for claim in sentence))
+    said.sort(key=lambda sentence: sentence[0].kind in _GENERAL)
+    return tuple(dict.fromkeys(said))
+
+
+def _report(ecg: Evidence, _: str) -> list[Sentence]:
+    clinical = _findings_of(ecg, CLINICAL)
+    rhythm = about.rhythms(ecg) or [about.denial(ecg, ANY_RHYTHM if clinical else ANY)]
+    rates = [about.measured(ecg, name) for name in ("RATE", "SLOWEST", "FASTEST")]
+    return [
+        (*rhythm, rates[0], *(claim for claim in rates[1:] if claim.kind == "value")),
+        *((about.found(fact),) for fact in _findings_of(ecg, (*CLINICAL, *UNREADABLE))),
+        tuple(about.measured(ecg, name) for name in ("PR", "QRS", "QT")),
+        *((claim,) for claim in about.caveats(ecg)),
+        (Claim(kind="limits"),),
+    ]
+
+
+def _findings(ecg: Evidence, _: str) -> list[Sentence]:
+    facts = _findings_of(ecg, (*CLINICAL, *UNREADABLE))
+    told: list[Sentence] = [(about.spans(fact),) for fact in facts]
+    if not _findings_of(ecg, CLINICAL):
+        return [(about.denial(ecg, ANY),), *told, *((claim,) for claim in about.strange(ecg))]
+    return [*told, *((claim,) for claim in about.caveats(ecg))]
+
+
+def _findings_of(ecg: Evidence, labels: Sequence[str]) -> list[Fact]:
+    return [fact for label in labels for fact in about.found_of(ecg, label)]
+
+
+def _rhythm(ecg: Evidence, _: str) -> list[Sentence]:
+    rhythms = about.rhythms(ecg)
+    if rhythms:
+        return [tuple(rhythms), (about.regularity(ecg),), *((claim,) for claim in about.caveats(ecg))]
+    return [
+        *_denied(ecg, ANY_RHYTHM),
+        (about.regularity(ecg),),
+        (Claim(kind="unassessed", label="SINUS"),),
+    ]
+
+
+def _denied(ecg: Evidence, label: str) -> list[Sentence]:
+    """A denial, and that a part is unfamiliar."""
+    doubts = [] if label == "UNFAMILIAR" else about.strange(ecg)
+    return [(about.denial(ecg, label),), *((claim,) for claim in doubts)]
+
+
+def _of_findings(tell: Callable[[Evidence, str], list[Claim]]) -> Teller:
+    """Tells of a label's findings, or that it is not assessed, or that there are none."""
+
+    def told(ecg: Evidence, label: str) -> list[Sentence]:
+        if label in NOT_ASSESSED:
+            return [(Claim(kind="unassessed", label=label),)]
+        if not about.found_of(ecg, label):
+            return _denied(ecg, label)
+        return [(claim,) for claim in tell(ecg, label)]
+
+    return told
+
+
+def _locate(ecg: Evidence, label: str) -> list[Sentence]:
+    """The paper's `No X Found` stands alone only where all was analysed and familiar."""
+    if label in NOT_ASSESSED or about.found_of(ecg, label) or not about.was_analysed(ecg):
+        return _of_findings(lambda ecg, label: [about.located(ecg, label)])(ecg, label)
+    doubts = [said for said in _denied(ecg, label) if said[0].kind != "absent"]
+    return [(Claim(kind="unlocated", label=label),), *doubts]
+
+
+def _measure(ecg: Evidence, name: str) -> list[Sentence]:
+    if name == "BEATS" and not about.was_analysed(ecg):
+        return [(about.nothing(ecg),)]
+    return [(about.measured(ecg, name),)]
+
+
+def _quality(ecg: Evidence, _: str) -> list[Sentence]:
+    analysed, rest = about.was_analysed(ecg), about.strange(ecg)
+    if analysed and not rest:
+        rest = [about.familiar(ecg)]
+    told = [about.analysed(ecg) if analysed else about.nothing(ecg), *about.missed(ecg)]
+    told += [about.found(fact) for fact in _findings_of(ecg, UNREADABLE)]
+    return [(claim,) for claim in (*told, *rest)]
+
+
+def _seen(ecg: Evidence, labels: Sequence[str], denied: str) -> list[Sentence]:
+    if not about.was_analysed(ecg):
+        return [(Claim(kind="blurred"),)]
+    seen = [label for label in labels if about.found_of(ecg, label)]
+    told = [Claim(kind="seen", label=label) for label in seen] or [Claim(kind="unseen", label=denied)]
+    return [(claim,) for claim in told]
+
+
+def _seen_subject(ecg: Evidence, label: str) -> list[Sentence]:
+    if label in NOT_ASSESSED:
+        return [(Claim(kind="unassessed", label=label),)]
+    return _seen(ecg, (label,), label)
+
+
+_TASKS: Mapping[str, Teller] = {
+    "report": _report,
+    "findings": _findings,
+    "rhythm": _rhythm,
+    "locate": _locate,
+    "present": _of_findings(lambda ecg, label: [about.total(ecg, label, "present")]),
+    "count": _of_findings(lambda ecg, label: [about.total(ecg, label, "count")]),
+    "burden": _of_findings(lambda ecg, label: [about.burden(ecg, label)]),
+    "when": _of_findings(lambda ecg, label: [about.found(fact) for fact in about.found_of(ecg, label)]),
+    "sure": _of_findings(lambda ecg, label: [about.sure(fact) for fact in about.found_of(ecg, label)]),
+    "measure": _measure,
+    "regular": lambda ecg, _: [(about.regularity(ecg),)],
+    "quality": _quality,
+    "limits": lambda _, __: [(Claim(kind="limits"),)],
+    "about": lambda ecg, _: [(about.about(ecg),)],
+}
+_SEEN: Mapping[str, Teller] = {
+    "report": lambda ecg, _: _seen(ecg, CLINICAL, ANY),
+    "findings": lambda ecg, _: _seen(ecg, CLINICAL, ANY),
+    "rhythm": lambda ecg, _: _seen(ecg, ("AFIB",), "AFIB"),
+    "present": _seen_subject,
+}

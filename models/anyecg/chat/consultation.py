@@ -1,0 +1,133 @@
+"""A question about ECGs and its answer as it may be shown: a language model's words, held to the evidence.
+
+    asked = Consultation(Small(), readings)
+    for sentence in asked.stream("Any premature beats?"): ...
+    answer = asked.answer("Where?")
+
+The ECGs are read once, questions stand alone. A sentence is shown after its check; what did not hold or lacks
+is said by the template, and counted. Intervals are the localizer's: the model understood what was asked for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from models.anyecg.chat import answers
+from models.anyecg.chat.plans import ECTOPIC, Plan, parse
+from models.anyecg.chat.prompt import text
+from models.anyecg.chat.readings import Reading
+from models.anyecg.chat.runtime import Chat, UnfinishedError
+from models.anyecg.chat.wording import REPORT
+from models.anyecg.grounding import Grounded, check, ground
+
+UNCLEAR = Plan("decline", "unclear")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What is shown of an answer, and how it came about."""
+
+    plan: Plan
+    sentences: tuple[str, ...]
+    written: tuple[str, ...]  # by the model, before any check
+    claims: int  # of what the model wrote
+    replaced: int  # its sentences that did not hold
+    added: int  # sentences it had left out
+    finished: bool  # False: its time was over, the template said the rest
+    seconds: float
+    model: str
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.sentences)
+
+
+class Consultation:
+    """ECGs that were read, about which anything may be asked."""
+
+    def __init__(self, chat: Chat, readings: Sequence[Reading]) -> None:
+        self.ecgs = tuple(reading.evidence for reading in readings)
+        self._chat = chat
+        self._state = chat.prompt([r.features for r in readings], [text(e) for e in self.ecgs])
+
+    def answer(self, question: str, within_s: float | None = None) -> Answer:
+        """Complete and in the template's order; after `within_s` seconds the template says the rest."""
+        begun = time.monotonic()
+        until = None if within_s is None else begun + within_s
+        plan, written, finished = self._written(question, until)
+        held = ground(written, plan, self.ecgs)
+        return Answer(
+            plan=plan,
+            sentences=held.sentences,
+            written=tuple(written),
+            claims=_claims(held),
+            replaced=held.replaced,
+            added=held.added,
+            finished=finished,
+            seconds=round(time.monotonic() - begun, 3),
+            model=self._chat.model,
+        )
+
+    def stream(self, question: str, within_s: float | None = None) -> Iterator[str]:
+        """Each sentence after its check, then what the model left out."""
+        until = None if within_s is None else time.monotonic() + within_s
+        lines = self._chat.ask(self._state, question, allow=self._allowed, until=until)
+        plan: Plan | None = None
+        shown: list[str] = []
+        try:
+            for line in lines:
+                if plan is None:
+                    plan = _plan(line)
+                elif line not in shown and check(line, plan, self.ecgs).supported:
+                    shown.append(line)
+                    yield line
+        except UnfinishedError:  # what is not said by then lacks, and is said by the template
+            pass
+        whole = ground(shown, plan or UNCLEAR, self.ecgs).sentences
+        before = {sentence.removeprefix(REPORT) for sentence in shown}
+        yield from (sentence for sentence in whole if sentence.removeprefix(REPORT) not in before)
+
+    def _written(self, question: str, until: float | None) -> tuple[Plan, list[str], bool]:
+        """(plan, sentences, whether the model came to its end)."""
+        lines: list[str] = []
+        finished = True
+        try:
+            lines.extend(self._chat.ask(self._state, question, allow=self._allowed, until=until))
+        except UnfinishedError:
+            finished = False
+        return _plan(lines[0]) if lines else UNCLEAR, lines[1:], finished
+
+    def _allowed(self, lines: Sequence[str]) -> str | None:
+        """Intervals are given: after the plan they are written word for word."""
+        plan = parse(lines[0]) if lines else None
+        if plan is None or plan.task != "locate":
+            return None
+        said = answers.answer(plan, self.ecgs)
+        return said[len(lines) - 1] if len(lines) <= len(said) else None
+
+
+def _plan(line: str) -> Plan:
+    """What the model understood; a line that is no plan understood nothing."""
+    return parse(line) or UNCLEAR
+
+
+def _claims(held: Grounded) -> int:
+    return sum(checked.claims for checked in held.checked)
+
+
+def abstained(answer: Answer, readings: Sequence[Reading]) -> str | None:
+    """Why nothing is said of the heart, None where something is."""
+    if answer.plan.task == "decline":
+        return "not understood" if answer.plan == UNCLEAR else f"declined: {answer.plan.subject}"
+    if not any(reading.evidence.value("ANALYSED") for reading in readings):
+        return "too noisy"
+    return None
+
+
+def wanted(plan: Plan) -> frozenset[str] | None:
+    """The labels that a plan asks for; None: whatever there is."""
+    if plan.subject is None or plan.task in {"measure", "compare", "decline"}:
+        return None
+    return frozenset({"V", "S"} if plan.subject == ECTOPIC else {plan.subject})

@@ -1,0 +1,179 @@
+"""Training of anyECG-chat: three stages, each a mixture of conversations that replays the earlier ones.
+
+    anyecg train chat --out DIR        (reads ANYECG_DATA)
+
+1 reports; 2 localization and questions too; 3 several ECGs too. `draw(stage, size, seed, number)` gives the
+conversations; the same arguments give the same ones. DIR receives a checkpoint a stage, from which a killed
+training goes on, and what is shipped: `tokenizer.json`, `connector.onnx` and `decoder.onnx` of the small
+model, or the adapter and the connector of another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch  # noqa: TID251 - a training file
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor  # noqa: TID251
+
+from models.anyecg.chat.corpus import Conversation
+from models.anyecg.chat.export import export_small
+from models.anyecg.chat.net import EcgChat, chat, load_llm, load_words, save_adapter, small, with_lora
+from models.anyecg.chat.prompt import UNLEARNED, Layout, lay_out
+from models.anyecg.chat.tokenizer import PAD, Tokenizer, learn
+from models.errors import UsageError
+from models.training import DEVICE, claim, fit
+
+VERSION = "1"
+STAGES = (1, 2, 3)
+GROUP = (
+    8  # batches drawn together and sorted by length: little padding, and a batch depends on its step alone
+)
+Draw = Callable[..., Sequence[Conversation]]
+
+
+class Recipe(BaseModel):
+    """How long and how much; the figures of CARD.md are those of models/recipes/chat_small.toml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    size: Literal["small", "smollm2", "full"] = "small"
+    seed: int = 0
+    steps: tuple[int, int, int] = Field((150, 350, 300), description="of stages 1, 2 and 3")
+    batch: int = Field(16, ge=1, description="conversations a step")
+    rate: float = Field(1e-3, gt=0, description="highest learning rate")
+    threads: int = Field(2, ge=1)
+    shape: Mapping[str, int] = Field(default_factory=dict, description="of `small`, over net.SMALL")
+    llm: Path | None = Field(None, description="folder of the language model, for smollm2 and full")
+    gguf: str | None = Field(None, description="file in that folder")
+    dtype: str = "float32"
+    four_bit: bool = False
+    rank: int = Field(16, ge=1, description="of the adapter")
+    markers: Mapping[str, tuple[int | str, ...]] = Field(
+        default_factory=dict, description="tokens of the language model that mark ECGs and turns"
+    )
+
+
+def train_small(
+    out: Path, draw: Draw, recipe: Recipe, texts: Iterable[str], data_sha256: str = ""
+) -> EcgChat:
+    """The bundled model from scratch; writes `tokenizer.json`, `connector.onnx` and `decoder.onnx`."""
+    _begin(out, recipe, data_sha256)
+    words = learn(texts)
+    words.save(out / "tokenizer.json")
+
+    def build() -> EcgChat:
+        return small(words, _width(draw, recipe), **recipe.shape)
+
+    net = stages(out, build, draw, recipe, words)
+    export_small(net, out, metadata(words, data_sha256))
+    return net
+
+
+def metadata(words: Tokenizer, data_sha256: str) -> dict[str, Any]:
+    """What a reader of the files must know; content comes once a second."""
+    digest = hashlib.sha256(words.json.encode()).hexdigest()
+    named = {"name": "anyecg-chat-small", "version": VERSION, "fs": 1.0, "licence": "Apache-2.0"}
+    return {**named, "data_sha256": data_sha256, "tokenizer_sha256": digest}
+
+
+def train_adapter(out: Path, draw: Draw, recipe: Recipe, data_sha256: str = "") -> EcgChat:
+    """An adapter and a connector for the language model in `recipe.llm`; writes them into `out`."""
+    if recipe.llm is None:
+        raise UsageError("A recipe of this size names the folder of its language model: llm = ...")
+    _begin(out, recipe, data_sha256)
+    words = load_words(recipe.llm, recipe.markers, recipe.gguf)
+    folder = recipe.llm
+
+    def build() -> EcgChat:  # within `fit`: an adapter begins at random
+        llm = with_lora(load_llm(folder, recipe.gguf, recipe.dtype, recipe.four_bit), recipe.rank)
+        return chat(llm, words, _width(draw, recipe))
+
+    net = stages(out, build, draw, recipe, words)
+    save_adapter(net, out)
+    return net
+
+
+def stages(out: Path, build: Callable[[], EcgChat], draw: Draw, recipe: Recipe, words: Tokenizer) -> EcgChat:
+    """The three stages in order, each from where the one before ended."""
+    net = None
+    for stage in STAGES:
+        net = fit(
+            out / f"stage{stage}.checkpoint",
+            partial(_learning, build if net is None else partial(_same, net), stage),
+            Batches(draw, stage, recipe, words).loss,
+            steps=recipe.steps[stage - 1],
+            seed=recipe.seed + stage,
+            rate=recipe.rate,
+        )
+    assert net is not None
+    return net
+
+
+def _same(net: EcgChat) -> EcgChat:
+    return net
+
+
+def _learning(build: Callable[[], EcgChat], stage: int) -> EcgChat:
+    """What learns in a stage, as in the paper: all of a model from scratch; beside a given language model the
+    connector always, its adapter from stage 2 on, the encoder until then."""
+    net = build()
+    adapters = [p for name, p in net.llm.named_parameters() if "lora_" in name]
+    for parameter in adapters:
+        parameter.requires_grad_(stage > 1)
+    if net.encoder is not None:
+        net.encoder.requires_grad_(stage < STAGES[-1])
+    return net
+
+
+class Batches:
+    """The loss of each step of a stage, which depends on the seed and the step alone."""
+
+    def __init__(self, draw: Draw, stage: int, recipe: Recipe, words: Tokenizer) -> None:
+        self._draw, self._stage, self._recipe, self._words = draw, stage, recipe, words
+        self._group: tuple[int, list[list[Layout]]] = (-1, [])
+
+    def loss(self, net: EcgChat, step: int) -> Tensor:
+        number, place = divmod(step, GROUP)
+        if self._group[0] != number:
+            self._group = (number, self._drawn(number))
+        ids, labels, ecgs = batch(self._group[1][place], self._words.one(PAD))
+        loss: Tensor = net(ids.to(DEVICE), labels.to(DEVICE), [ecg.to(DEVICE) for ecg in ecgs])
+        return loss
+
+    def _drawn(self, number: int) -> list[list[Layout]]:
+        """GROUP batches of conversations of similar length, in random order."""
+        size, seed = self._recipe.batch, self._recipe.seed
+        drawn = self._draw(self._stage, size * GROUP, seed, number)
+        layouts = [lay_out(self._words, c.ecgs, c.evidence, c.turns) for c in drawn]
+        layouts.sort(key=lambda layout: len(layout.ids))
+        batches = [layouts[i : i + size] for i in range(0, len(layouts), size)]
+        order = np.random.default_rng((seed, self._stage, number)).permutation(GROUP)
+        return [batches[i] for i in order]
+
+
+def batch(layouts: Sequence[Layout], pad: int) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """ids and labels (row, token), padded on the right, and the ECGs of all rows in reading order."""
+    longest = max(len(layout.ids) for layout in layouts)
+    ids = torch.full((len(layouts), longest), pad)
+    labels = torch.full((len(layouts), longest), UNLEARNED)
+    for row, layout in enumerate(layouts):
+        ids[row, : len(layout.ids)] = torch.from_numpy(layout.ids)
+        labels[row, : len(layout.ids)] = torch.from_numpy(layout.labels)
+    return ids, labels, [torch.from_numpy(ecg) for layout in layouts for ecg in layout.ecgs]
+
+
+def _width(draw: Draw, recipe: Recipe) -> int:
+    """Of a content token."""
+    (conversation,) = draw(STAGES[0], 1, recipe.seed, 0)
+    return int(conversation.ecgs[0].shape[1])
+
+
+def _begin(out: Path, recipe: Recipe, data_sha256: str) -> None:
+    torch.set_num_threads(recipe.threads)
+    run = {"data": data_sha256, "version": VERSION, **recipe.model_dump(mode="json", exclude={"threads"})}
+    claim(out / "chat.json", run)
