@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from models.anyecg.labels import RHYTHMS
-from models.anyecg.operating import AVERAGE, HeldOut, operating_point
-from models.dataset.tracks import AF, NOT_AF, SINUS_RHYTHM, VF, VT, N, S, V
+from models.anyecg.operating import AVERAGE, HeldOut, _vf_threshold, operating_point
+from models.dataset.tracks import AF, NOT_AF, SINUS_RHYTHM, UNKNOWN, VF, VT, N, S, V
 from models.evaluation.metrics import sigmoid
 
 CODES = np.repeat([SINUS_RHYTHM, AF, VF, VT], 100).astype(np.int8)
@@ -107,3 +107,21 @@ def test_what_is_only_known_not_to_be_fibrillation_does_not_judge_tachycardia() 
     assert (its["scale"][vt], its["offset"][vt]) == (mine["scale"][vt], mine["offset"][vt])
     assert its["fibrillation"] != mine["fibrillation"]
     assert set(AVERAGE) == set(RHYTHMS)
+
+
+def test_ventricular_fibrillation_is_told_between_what_must_be_found_and_what_is_false() -> None:
+    """Episodes of 5 s score 0.5, a stretch of sinus rhythm that only looks like it 0.2."""
+    codes = np.repeat([SINUS_RHYTHM, VF] * 4, 60).astype(np.int8)
+    logits = np.where(codes == VF, 0.0, -6.0)
+    logits[10:30] = np.log(0.2 / 0.8)
+    told = row("cudb-vf/1", [], [], codes=codes, sharp=0.0)
+    alike = replace(told, rhythm=np.repeat(logits[:, None], 3, axis=1))
+    assert 0.2 < _vf_threshold([alike], (1.0, 0.0)) < 0.5
+
+
+def test_a_false_episode_where_the_rhythm_is_unknown_counts_for_nothing() -> None:
+    codes = np.repeat([UNKNOWN, VF], 60).astype(np.int8)
+    sure = row("cudb-vf/1", [], [], codes=codes, sharp=0.0)
+    logits = np.where(codes == VF, 0.0, np.log(0.4 / 0.6))
+    told = replace(sure, rhythm=np.repeat(logits[:, None], 3, axis=1))
+    assert _vf_threshold([told], (1.0, 0.0)) < 0.4
