@@ -35,7 +35,7 @@ def choose(rng: Random, template: str) -> str:
         if made == template:
             break
         template = made
-    return template
+    return " ".join(template.split())  # a choice may be nothing
 
 
 def variants(template: str) -> Iterator[str]:
