@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from cloud.alerts import Cause, causes, judge
 from cloud.analyst import EpisodeAnalyst
 from cloud.config import RuleConfig
+from cloud.reading import facts, whole
 from cloud.reports import is_due, write_report
+from models.anyecg.evidence import Evidence
 from models.anyecg.localizer import Localizer
 from models.ecg import Segment
 from models.verdicts import Alert, Finding, Report
@@ -22,13 +24,18 @@ class EpisodeAnalysis:
         self.causes: list[Cause] = []  # of alerts, in the order in which they held
         self.parts: list[str] = []  # ids pushed so far
         self.reports: list[Report] = []
+        self.evidence: dict[str, Evidence] = {}  # of each report
         self._rules = rules
+        self._head: Segment | None = None
 
     def push(self, segment: Segment) -> list[Finding | Report]:
         out: list[Finding | Report] = [*self.analyst.push(segment)]
         self.parts.append(segment.id)
+        self._head = self._head or segment
         if is_due(segment):
-            self.reports.append(write_report(self.analyst, tuple(self.parts), segment))
+            known = facts(self.analyst, self._head, whole(self._head, segment))
+            self.reports.append(write_report(self.analyst, tuple(self.parts), segment, known))
+            self.evidence[self.reports[-1].id] = known
             out.append(self.reports[-1])
         report_id = self.reports[-1].id if self.reports else None
         self.causes = causes(self.analyst, self._rules, segment.fs, self.causes, segment.part, report_id)

@@ -61,6 +61,7 @@ class EpisodeAnalyst:
         self.open: list[Finding] = []
         self._network = network
         self._rules = rules or RuleConfig()
+        self._taken: list[Finding] = []  # beats not said yet
         self._said: set[tuple[str, int]] = set()
         self._head: Segment | None = None
         self._decided = -1
@@ -71,6 +72,20 @@ class EpisodeAnalyst:
         self._parts: list[tuple[int, str]] = []  # (last sample, id)
 
     def push(self, segment: Segment) -> list[Finding]:
+        self.take(segment)
+        found, self._taken = self._taken, []
+        self._apply_rules(segment)
+        closed = [self._finding(spell) for spell in self.spells if not spell.open and spell.label != "V"]
+        self.open = [self._finding(spell) for spell in self.spells if spell.open and spell.label != "V"]
+        fresh = [f for f in [*found, *closed] if (f.label, f.first) not in self._said]
+        self._said |= {(f.label, f.first) for f in fresh}
+        fresh.sort(key=lambda f: (f.first, f.label))
+        self.findings += fresh
+        return fresh
+
+    def take(self, segment: Segment) -> None:
+        """Decides the part's beats and tokens and leaves the rules, which look at the whole episode every
+        time, to a later `push`: a long recording is read in time proportional to its length."""
         if self._head is None:
             self._head, self._decided = segment, segment.first - 1
         else:
@@ -81,17 +96,9 @@ class EpisodeAnalyst:
         if microvolts.shape[1] < LEAST_S * segment.fs:
             self.darks.append(_dark(segment, segment.first, segment.last, "too short"))
         decided = segment.last if segment.final else segment.last - round(DECIDE_S * segment.fs)
-        found = self._decide(segment, first, microvolts, missing, decided)
+        self._taken += self._decide(segment, first, microvolts, missing, decided)
         self._note_baseline(segment.fs, first, microvolts, decided)
         self._decided = max(self._decided, decided)
-        self._apply_rules(segment)
-        closed = [self._finding(spell) for spell in self.spells if not spell.open and spell.label != "V"]
-        self.open = [self._finding(spell) for spell in self.spells if spell.open and spell.label != "V"]
-        fresh = [f for f in [*found, *closed] if (f.label, f.first) not in self._said]
-        self._said |= {(f.label, f.first) for f in fresh}
-        fresh.sort(key=lambda f: (f.first, f.label))
-        self.findings += fresh
-        return fresh
 
     def measurements(self) -> Measurements:
         """Of everything decided so far."""

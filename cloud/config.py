@@ -26,6 +26,17 @@ class RuleConfig(BaseModel):
     v_per_minute: int = Field(6, ge=1, description="so many V within 60 s: low")
 
 
+class ChatConfig(BaseModel):
+    """Which language model writes reports and answers questions; `cloud/language.py` loads it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: Literal["small", "smollm2", "full", "off"] = Field("small", description="one line decides")
+    model: Path | None = Field(None, description="folder of the language model, for smollm2 and full")
+    weights: Path | None = Field(None, description="folder of what was trained; absent: what is shipped")
+    budget_s: float = Field(10.0, ge=0.1, le=600, description="for a report or an answer, then the template")
+
+
 class CloudConfig(BaseModel):
     """The whole of cloud.toml."""
 
@@ -44,3 +55,4 @@ class CloudConfig(BaseModel):
     silent_s: float = Field(60.0, ge=5, description="no heartbeat for so long: technical alert")
     unreadable_s: float = Field(120.0, ge=10, description="not analysable for so long: technical alert")
     rules: RuleConfig = RuleConfig()
+    chat: ChatConfig = ChatConfig()

@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import time
 from pathlib import Path
 
+from cloud.ask import Asking
 from cloud.broker import check_port
 from cloud.config import CloudConfig
 from cloud.inbox import Inbox
+from cloud.language import load_chat
+from cloud.reporter import Reporter
 from cloud.store import Patch, Store, open_store
+from cloud.turns import Turns
 from cloud.worker import Worker
+from models.anyecg.chat.eyes import Eyes
 from models.anyecg.localizer import Localizer
 from models.errors import UsageError
 
@@ -27,28 +33,33 @@ async def serve(config: CloudConfig) -> None:
 
     Raises:
         DeliveryError: the port is taken, or the store cannot be opened.
-        UsageError: the weights cannot be loaded.
+        UsageError, RecordingError: the weights cannot be loaded, or there are none.
     """
     check_port(config.port, config.host, "page")
-    network = _network(config.weights)
+    network, eyes = _network(config.weights), Eyes()
+    chat = await asyncio.to_thread(load_chat, config.chat)
     store = open_store(config.store)
+    turns = Turns(_cores() if config.chat.size == "small" else 1)  # torch takes all cores by itself
     workers = [Worker(store, network, config) for _ in range(config.workers)]
+    asking = None if chat is None else Asking(store, network, chat, eyes, config, turns)
+    reporters = [] if chat is None else [Reporter(store, chat, eyes, turns, config.chat.budget_s)]
     inbox = Inbox(config.broker, config.site, store)
-    await asyncio.to_thread(_warm_up)
-    for worker in workers:
-        worker.start()
+    await asyncio.to_thread(warm_up)
+    threads: list[Worker | Reporter] = [*workers, *reporters]
+    for thread in threads:
+        thread.start()
     inbox.start()
     watch = asyncio.create_task(_watch_patches(store, config))
     try:
-        await _serve_page(store, config)
+        await _serve_page(store, config, asking)
     finally:
         watch.cancel()
         await asyncio.to_thread(inbox.stop)
-        for worker in workers:
-            worker.stop()
+        for thread in threads:
+            thread.stop()
         store.wake()
-        for worker in workers:
-            await asyncio.to_thread(worker.join)
+        for thread in threads:
+            await asyncio.to_thread(thread.join)
         store.close()
 
 
@@ -59,17 +70,21 @@ def _network(weights: Path | None) -> Localizer:
         raise UsageError(f"The weights {weights} cannot be loaded: {error}") from error
 
 
-def _warm_up() -> None:
+def warm_up() -> None:
     """neurokit2 takes seconds to import: better now than while the first part waits."""
     import neurokit2  # noqa: F401
 
 
-async def _serve_page(store: Store, config: CloudConfig) -> None:
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+async def _serve_page(store: Store, config: CloudConfig, asking: Asking | None) -> None:
     import uvicorn
 
     from cloud.console.app import create_app
 
-    app = create_app(store, config.site)
+    app = create_app(store, config.site, asking)
     options = uvicorn.Config(
         app,
         host=config.host,

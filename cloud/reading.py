@@ -6,7 +6,7 @@ counted once and nothing is torn where the edge began a new episode. Where no pa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,10 +15,11 @@ from cloud.analyst import EpisodeAnalyst
 from cloud.config import RuleConfig
 from models.anyecg.chat.eyes import Eyes, Signal
 from models.anyecg.chat.readings import Reading
-from models.anyecg.evidence import Span, evidence_of
+from models.anyecg.evidence import Evidence, Span, evidence_of
 from models.anyecg.localizer import Localizer
-from models.ecg import Mask, Segment, mask_to_spans
+from models.ecg import Mask, Segment, mask_to_spans, read_only
 from models.errors import RecordingError
+from models.verdicts import Finding
 
 
 def read(
@@ -39,35 +40,51 @@ def read(
     held = list(parts)
     if not held:
         raise RecordingError("There is nothing to read: no part of this stretch has come.")
-    fs, leads = held[0].fs, held[0].leads
-    bounds = bounds or (held[0].first / fs, (held[-1].last + 1) / fs)
+    fs = held[0].fs
+    bounds = bounds or whole(held[0], held[-1])
     analyst = EpisodeAnalyst(localizer, rules)
-    for part in held:
-        analyst.push(replace(part, final=part.final and part is held[-1]))
-    findings = tuple(sorted([*analyst.findings, *analyst.open], key=lambda f: (f.first, f.label)))
-    signal = _signal(held, bounds)
-    evidence = evidence_of(
-        place,
-        leads,
-        bounds,
-        findings,
-        analyst.measurements(),
-        fs,
-        beats=[(round(beat.r / fs, 3), beat.label) for beat in analyst.beats if beat.readable],
-        date=date,
-    )
+    for part in held[:-1]:
+        analyst.take(replace(part, final=False))
+    analyst.push(held[-1])
+    seen = signal(held, bounds)
     return Reading(
-        evidence=evidence,
-        features=eyes.see(*signal),
+        evidence=facts(analyst, held[0], bounds, place=place, date=date),
+        features=eyes.see(*seen),
         record=held[0].patch_id,
         patient=held[0].patch_id,
-        findings=findings,
+        findings=found(analyst),
         fs=fs,
-        unreadable=_unreadable(analyst, signal[3], bounds, fs),
+        unreadable=_unreadable(analyst, seen[3], bounds, fs),
     )
 
 
-def _signal(parts: Sequence[Segment], bounds: Span) -> Signal:
+def whole(first: Segment, last: Segment) -> Span:
+    """Seconds of the patch's own clock, from the one part's begin to the other's end."""
+    return first.first / first.fs, (last.last + 1) / first.fs
+
+
+def found(analyst: EpisodeAnalyst) -> tuple[Finding, ...]:
+    """Decided and still going on, in order."""
+    return tuple(sorted([*analyst.findings, *analyst.open], key=lambda f: (f.first, f.label)))
+
+
+def facts(
+    analyst: EpisodeAnalyst, head: Segment, bounds: Span, *, place: int = 0, date: str | None = None
+) -> Evidence:
+    """What the analyst knows now of the ECG that begins with `head`."""
+    return evidence_of(
+        place,
+        head.leads,
+        bounds,
+        found(analyst),
+        analyst.measurements(),
+        head.fs,
+        beats=[(round(beat.r / head.fs, 3), beat.label) for beat in analyst.beats if beat.readable],
+        date=date,
+    )
+
+
+def signal(parts: Sequence[Segment], bounds: Span) -> Signal:
     """What came between the bounds; missing where no part did."""
     fs, leads = parts[0].fs, parts[0].leads
     first, after = (round(s * fs) for s in bounds)
@@ -80,6 +97,30 @@ def _signal(parts: Sequence[Segment], bounds: Span) -> Signal:
             microvolts[:, here] = part.microvolts[:, inside]
             missing[here] = part.missing[inside]
     return microvolts, fs, leads, missing
+
+
+def between(parts: Iterable[Segment], first: int, last: int) -> Iterator[Segment]:
+    """The parts between two samples, both included, as if nothing else had been recorded."""
+    for part in parts:
+        a, b = max(first, part.first), min(last, part.last)
+        if a > b:
+            continue
+        inside = read_only(part.counts[:, a - part.first : b + 1 - part.first])
+        yield replace(
+            part,
+            first=a,
+            counts=inside,
+            final=part.final or part.last >= last,
+            gaps=_clipped(part.gaps, a, b),
+            lead_off=_clipped(part.lead_off, a, b),
+            screenings=tuple(s for s in part.screenings if a <= s.last and s.first <= b),
+        )
+
+
+def _clipped(spans: Iterable[tuple[int, int]], first: int, last: int) -> tuple[tuple[int, int], ...]:
+    """(first, count) of what lies between two samples."""
+    cut_to = ((max(first, at), min(last + 1, at + count)) for at, count in spans)
+    return tuple((a, b - a) for a, b in cut_to if a < b)
 
 
 def _unreadable(analyst: EpisodeAnalyst, missing: Mask, bounds: Span, fs: float) -> tuple[Span, ...]:

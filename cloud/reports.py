@@ -1,20 +1,30 @@
-"""The report of an episode, from a template: every number in it is a measurement or a finding.
+"""The report of an episode: sentences of anyECG-chat's grammar, each citing facts, by a template or a model.
 
-It is marked as a template's until the language model arrives, and stays its fallback.
+The template writes it at once; it stays where a language model is late, fails, or is not there.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 
 from cloud.analyst import EpisodeAnalyst
+from models.anyecg.chat import answers
+from models.anyecg.chat.plans import Plan
+from models.anyecg.chat.wording import say
+from models.anyecg.evidence import Evidence
 from models.ecg import Segment, make_id
-from models.verdicts import LABELS, DecidedBy, Finding, Kind, Measurements, Report
+from models.verdicts import Report
 
-MODEL = "template/1"
+PLAN = Plan("report")
+MODEL = "template/2"
 EVERY_PARTS = 4
-HEAD = "Template report (no language model yet). AI-generated, not yet reviewed."
+TEMPLATE = "Template report"
+BY_A_MODEL = "Written by a language model, every sentence held to the findings"
+REVIEW = "AI-generated, not yet reviewed."
+NOT_NORMAL = "No alerts is not normal: {:.1f} s could not be analysed."
 FOOT = "Decision support. Not a diagnosis. Not for emergency monitoring."
+ABSTAINED = {"nothing", "missed", "strange", "limits"}  # kinds of claims
 
 
 def is_due(segment: Segment) -> bool:
@@ -22,84 +32,35 @@ def is_due(segment: Segment) -> bool:
     return segment.final or segment.part % EVERY_PARTS == 0
 
 
-def write_report(analyst: EpisodeAnalyst, segments: tuple[str, ...], newest: Segment) -> Report:
+def write_report(
+    analyst: EpisodeAnalyst, segments: tuple[str, ...], newest: Segment, evidence: Evidence
+) -> Report:
     """`segments` are the ids of the parts covered, `newest` the last of them."""
-    findings = tuple(sorted([*analyst.findings, *analyst.open], key=lambda f: (f.first, f.label)))
-    measured = analyst.measurements()
-    abstentions = tuple(_abstentions(measured, findings, newest.fs))
-    found = _found(findings, newest.fs, read=measured.analysed_s > 0)
-    lines = [HEAD, _rate(measured), *found, _intervals(measured), *abstentions, FOOT]
+    said = [claim for sentence in answers.claims(PLAN, [evidence]) for claim in sentence]
     return Report(
         id=make_id(newest.episode_id, newest.part),
         episode_id=newest.episode_id,
         segment_ids=segments,
-        findings=findings,
-        measurements=measured,
-        narrative="\n".join(lines),
-        abstentions=abstentions,
+        findings=tuple(sorted([*analyst.findings, *analyst.open], key=lambda f: (f.first, f.label))),
+        measurements=analyst.measurements(),
+        narrative=_narrative(TEMPLATE, answers.answer(PLAN, [evidence]), evidence),
+        abstentions=tuple(say(claim) for claim in said if claim.kind in ABSTAINED),
         model=MODEL,
     )
 
 
-def _rate(m: Measurements) -> str:
-    if m.heart_rate_mean is None:
-        return f"{m.analysed_s:.0f} s analysed; the heart rate was not measured."
-    between = ""
-    if m.heart_rate_min is not None and m.heart_rate_max is not None:
-        between = f" ({m.heart_rate_min:.0f} to {m.heart_rate_max:.0f}/min over 8 beats)"
-    return f"{m.analysed_s:.0f} s analysed, {m.beats} beats, mean rate {m.heart_rate_mean:.0f}/min{between}."
+def written_by(report: Report, sentences: Sequence[str], evidence: Evidence, model: str) -> Report:
+    """The report in a model's sentences, which were checked."""
+    return replace(report, narrative=_narrative(BY_A_MODEL, sentences, evidence), model=model)
 
 
-def _found(findings: tuple[Finding, ...], fs: float, *, read: bool) -> list[str]:
-    """One sentence per label, in the order of the table; that nothing was found only where something was
-    read."""
-    groups: dict[str, list[Finding]] = defaultdict(list)
-    for finding in findings:
-        groups[finding.label].append(finding)
-    known = [label for label in LABELS if label in groups]
-    clinical = [label for label in known if LABELS[label].kind is not Kind.TECHNICAL]
-    said = [_sentence(label, groups[label], fs) for label in known]
-    if clinical:
-        return said
-    nothing = (
-        "No abnormal beat or rhythm was found in what was analysed." if read else "Nothing was analysed."
-    )
-    return [nothing, *said]
+def left_to_the_template(report: Report, why: str, evidence: Evidence) -> Report:
+    """The template's report with the reason why no model wrote it."""
+    said = answers.answer(PLAN, [evidence])
+    return replace(report, narrative=_narrative(f"{TEMPLATE}: {why}", said, evidence))
 
 
-def _sentence(label: str, found: list[Finding], fs: float) -> str:
-    row = LABELS[label]
-    times = f"first at {found[0].first / fs:.1f} s, last at {found[-1].first / fs:.1f} s"
-    if row.kind is Kind.BEAT:
-        what = f"{len(found)} {row.plain}{'s' if len(found) > 1 else ''} ({times})"
-    else:
-        lasting = sum(f.last + 1 - f.first for f in found) / fs
-        what = f"{row.plain[0].upper()}{row.plain[1:]}: {len(found)} x, {lasting:.1f} s in all ({times})"
-    sure = [f.probability for f in found if f.probability is not None]
-    if not sure:
-        return f"{what}, by rule."
-    threshold = found[0].evidence.get("threshold")
-    limit = "" if threshold is None else f", threshold {threshold:.2f}"
-    return f"{what}, probability {min(sure):.2f} to {max(sure):.2f}{limit}."
-
-
-def _intervals(m: Measurements) -> str:
-    said = [
-        f"{name} {ms:.0f} ms" if ms is not None else f"{name} not measured"
-        for name, ms in (("PR", m.pr), ("QRS", m.qrs), ("QT", m.qt))
-    ]
-    return f"Normal beats, median: {', '.join(said)}."
-
-
-def _abstentions(m: Measurements, findings: tuple[Finding, ...], fs: float) -> list[str]:
-    out = []
-    if m.not_analysed_s > 0:
-        out.append(f"No alerts is not normal: {m.not_analysed_s:.1f} s could not be analysed.")
-    if strange := [f for f in findings if f.label == "UNFAMILIAR"]:
-        seconds = sum(f.last + 1 - f.first for f in strange) / fs
-        out.append(
-            f"{seconds:.1f} s are unlike anything the network has learned: be wary of what it says there."
-        )
-    unassessed = [row.plain for row in LABELS.values() if row.decided_by is DecidedBy.NOT_ASSESSED]
-    out.append(f"Not assessed: {', '.join(unassessed)}, ST, QTc.")
-    return out
+def _narrative(head: str, sentences: Sequence[str], evidence: Evidence) -> str:
+    lost = evidence.value("NOT_ANALYSED")
+    caution = [NOT_NORMAL.format(lost)] if lost else []
+    return "\n".join([f"{head}. {REVIEW}", *sentences, *caution, FOOT])

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from cloud.store import Patch, StoredAlert, StoredFinding, Timing
+from cloud.store import Draft, Patch, StoredAlert, StoredFinding, Timing
+from models.anyecg.chat.readings import evidence_from
+from models.anyecg.evidence import Evidence
 from models.ecg import Segment, make_id
 from models.verdicts import Alert, Finding, Report
 
@@ -96,6 +98,26 @@ def stored_alert(row: Row) -> StoredAlert:
 
 def _timing(row: Row) -> Timing:
     return Timing(sampled_at=row["sampled_at"], received_at=row["edge_received_at"], shown_at=row["shown_at"])
+
+
+def report_row(report: Report, episode_id: str, position: int, evidence: Evidence | None) -> Row:
+    return {
+        "id": report.id,
+        "episode_id": episode_id,
+        "position": position,
+        "report": REPORT.dump_json(report).decode(),
+        "evidence": None if evidence is None else json.dumps(dataclasses.asdict(evidence)),
+    }
+
+
+def stored_evidence(row: Row) -> Evidence:
+    return evidence_from(json.loads(row["evidence"]))
+
+
+def draft_of(row: Row) -> Draft:
+    report = REPORT.validate_json(row["report"])
+    lease = {"until": row["lease_until"], "attempts": row["attempts"]}
+    return Draft(report=report, evidence=stored_evidence(row), **lease)
 
 
 def patch_of(row: Row) -> Patch:

@@ -13,6 +13,23 @@ def _create(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="0002")
+def _add_language(db: Database) -> None:
+    """A report is a template's until a language model has written it; it rests on its evidence."""
+    for column in _LANGUAGE:
+        db.execute(f"alter table reports add column {column}")
+
+
+_LANGUAGE = (
+    "evidence text",
+    "written text",
+    "due_at real not null default 0",
+    "lease_until real not null default 0",
+    "attempts integer not null default 0",
+    "claims integer not null default 0",
+    "replaced integer not null default 0",
+    "added integer not null default 0",
+)
 _TABLES = """
 create table segments (
     id text primary key, episode_id text not null, patch_id text not null, boot_id integer not null,

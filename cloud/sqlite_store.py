@@ -14,17 +14,21 @@ from cloud.rows import (
     ALERT,
     REPORT,
     Row,
+    draft_of,
     finding_json,
     finding_row,
     patch_of,
+    report_row,
     segment_row,
     spread,
     stored_alert,
+    stored_evidence,
     stored_finding,
     timing_columns,
 )
 from cloud.schema import migrations
 from cloud.store import (
+    Draft,
     Episode,
     Event,
     Job,
@@ -35,8 +39,10 @@ from cloud.store import (
     StoredAlert,
     StoredFinding,
     TechnicalAlert,
+    Written,
     finding_sets,
 )
+from models.anyecg.evidence import Evidence
 from models.ecg import Segment
 from models.errors import DeliveryError
 from models.sqlite import Database, connect
@@ -171,6 +177,33 @@ class SqliteStore:
     def pending(self) -> int:
         return int(self._scalar("select count(*) from jobs where not done"))
 
+    def claim_report(self, lease_s: float, *, now: float) -> Draft | None:
+        with self._writing() as db:
+            row = self._one(
+                "select * from reports r where written is null and evidence is not null and lease_until < ?"
+                " and position = (select max(position) from reports where episode_id = r.episode_id)"
+                " order by due_at, id limit 1",
+                now,
+            )
+            if row is None:
+                return None
+            lease = {"lease_until": now + lease_s, "attempts": row["attempts"] + 1}
+            db.table("reports").update(row["id"], lease)
+        return draft_of(row | lease)
+
+    def write_report(self, draft: Draft, written: Written, *, now: float) -> bool:
+        with self._writing() as db:
+            row = self._one("select * from reports where id = ?", draft.report.id)
+            if row is None or row["written"] is not None or draft_of(row) != draft:
+                return False
+            counts = {name: getattr(written, name) for name in ("claims", "replaced", "added")}
+            db.table("reports").update(
+                row["id"], {"written": REPORT.dump_json(written.report).decode(), **counts}
+            )
+            patch = self._scalar("select patch_id from segments where episode_id = ?", row["episode_id"])
+            self._tell_report(written.report, patch, now)
+        return True
+
     def _put_findings(self, job: Job, outcome: Outcome, segment: Row, now: float) -> None:
         """Insert what is new, renew what grew, delete what a fuller episode no longer shows."""
         held = {
@@ -199,14 +232,18 @@ class SqliteStore:
             self._tell("findings", told, now)
 
     def _put_reports(self, job: Job, outcome: Outcome, now: float) -> None:
+        """A report that changed is a template's again."""
         for position, report in enumerate(outcome.reports):
-            row: Row = {"id": report.id, "episode_id": outcome.episode_id, "position": position}
-            row |= {"report": REPORT.dump_json(report).decode()}
-            if row == self._one("select * from reports where id = ?", report.id):
+            row = report_row(report, outcome.episode_id, position, outcome.evidence.get(report.id))
+            if row == self._one(f"select {', '.join(row)} from reports where id = ?", report.id):  # noqa: S608
                 continue
-            self._db.table("reports").upsert(row, pk="id")
-            told = {"episode_id": outcome.episode_id, "patch_id": job.patch_id, "report_id": report.id}
-            self._tell("report", {**told, "part": len(report.segment_ids) - 1}, now)
+            fresh: Row = {"written": None, "due_at": now, "lease_until": 0.0, "attempts": 0}
+            self._db.table("reports").upsert(row | fresh, pk="id")
+            self._tell_report(report, job.patch_id, now)
+
+    def _tell_report(self, report: Report, patch_id: str, now: float) -> None:
+        told = {"episode_id": report.episode_id, "patch_id": patch_id, "report_id": report.id}
+        self._tell("report", {**told, "part": len(report.segment_ids) - 1}, now)
 
     def _put_alert(self, outcome: Outcome, segment: Row, now: float) -> None:
         alert = outcome.alert
@@ -282,8 +319,15 @@ class SqliteStore:
         return reports[-1] if reports else None
 
     def reports(self, episode_id: str) -> list[Report]:
-        rows = self._all("select report from reports where episode_id = ? order by position", episode_id)
-        return [REPORT.validate_json(row["report"]) for row in rows]
+        rows = self._all(
+            "select coalesce(written, report) as said from reports where episode_id = ? order by position",
+            episode_id,
+        )
+        return [REPORT.validate_json(row["said"]) for row in rows]
+
+    def evidence(self, report_id: str) -> Evidence | None:
+        row = self._one("select evidence from reports where id = ? and evidence is not null", report_id)
+        return stored_evidence(row) if row else None
 
     def alerts(self, limit: int = 100) -> list[StoredAlert]:
         rows = self._all("select * from alerts order by priority desc, updated_at desc limit ?", limit)
@@ -363,6 +407,11 @@ class SqliteStore:
             "alerts": self._scalar("select count(*) from alerts"),
             "technical": self._scalar("select count(*) from technical"),
             "rejected": self._scalar("select count(*) from rejects"),
+            "language": self._one(
+                "select count(*) as reports, coalesce(sum(claims), 0) as claims,"
+                " coalesce(sum(replaced), 0) as replaced, coalesce(sum(added), 0) as added"
+                " from reports where written is not null"
+            ),
             "latency_s": spread([row["shown_at"] - row["sampled_at"] for row in rows if row["sampled_at"]]),
             "pipeline_s": spread(
                 [row["shown_at"] - row["edge_received_at"] for row in rows if row["edge_received_at"]]

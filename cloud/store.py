@@ -2,6 +2,7 @@
 
     inbox ──commit_segment──▶ segments + jobs ──claim──▶ worker ──finish──▶ findings, reports, alert, events
                                                                                  console ◀──events(after)──┘
+                                               a new report ──claim_report──▶ reporter ──write_report──▲
 
 `finish` writes everything a job found, and its done mark, in one transaction; a worker that dies before it
 leaves a lease that runs out. Every method may be called from any thread. Wall times are Unix seconds.
@@ -11,10 +12,11 @@ SQLite implements it here (`cloud/sqlite_store.py`); another database is another
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from models.anyecg.evidence import Evidence
 from models.ecg import Segment
 from models.errors import UsageError
 from models.verdicts import Alert, Finding, Report
@@ -51,6 +53,27 @@ class Outcome:
     reports: tuple[Report, ...]  # every report due so far, oldest first
     alert: Alert | None  # the patch's open alert after this job
     alert_change: str | None  # "raised" | "raised again" | "added" | "corrected"; None: nothing changed
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)  # report id -> what it rests on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A template's report that a language model may write anew, leased until `until`."""
+
+    report: Report
+    evidence: Evidence
+    until: float
+    attempts: int  # 1 at the first claim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What takes a draft's place, and how much of what the model wrote did not hold."""
+
+    report: Report
+    claims: int = 0  # read in what the model wrote
+    replaced: int = 0  # its sentences that did not hold
+    added: int = 0  # sentences it had left out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +238,14 @@ class Store(Protocol):
     def pending(self) -> int:
         """Jobs not done."""
 
+    def claim_report(self, lease_s: float, *, now: float) -> Draft | None:
+        """The newest report of an episode, leased, where no language model has written it; the one that
+        waits longest."""
+
+    def write_report(self, draft: Draft, written: Written, *, now: float) -> bool:
+        """The report in the draft's place, with its event; False and nothing if the episode has moved on or
+        the lease was lost."""
+
     # -- reading -------------------------------------------------------------------------------------
     def segment(self, segment_id: str) -> Segment | None: ...
 
@@ -239,7 +270,10 @@ class Store(Protocol):
         """The newest report of an episode."""
 
     def reports(self, episode_id: str) -> list[Report]:
-        """Oldest first."""
+        """Oldest first; a language model's where it has written one, else the template's."""
+
+    def evidence(self, report_id: str) -> Evidence | None:
+        """What a report rests on: its citations are ids of these facts."""
 
     def alerts(self, limit: int = 100) -> list[StoredAlert]:
         """Highest priority first, then newest first."""
@@ -282,6 +316,7 @@ class Store(Protocol):
         """The cloud's share of the demo's table.
 
         {"segments", "pending", "findings": {label: n}, "alerts", "technical", "rejected",
+         "language": {"reports", "claims", "replaced", "added"} of what language models wrote,
          "latency_s": {"n", "p50", "p95"}, "pipeline_s": {"n", "p50", "p95"}} over V findings and alerts.
         """
 

@@ -70,6 +70,7 @@ class Worker(threading.Thread):
             reports=tuple(episode.reports),
             alert=alert,
             alert_change=change,
+            evidence=episode.evidence,
         )
         done = self._store.finish(job, outcome, now=time.time())
         if done and job.attempts > 1:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
-from fastapi.responses import HTMLResponse, Response, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from cloud.ask import MOST, Asked, Asking, UnknownEpisodeError
 from cloud.console import views
 from cloud.console.live import Hub
 from cloud.console.views import EpisodeView
 from cloud.store import Store, StoredFinding
+from cloud.turns import BusyError
+from models.errors import AnyEcgError
 
 HERE = Path(__file__).parent
 LOOPBACK = ["127.0.0.1", "localhost", "::1"]
@@ -31,8 +36,12 @@ HEADERS = {
 }
 
 
-def create_app(store: Store, site: str = "home") -> FastAPI:
-    """The console over one store; `site` is named in the page's head.
+OFF = "Nothing can be asked here: the language model is off (chat.size in cloud.toml)."
+STATUS: dict[type[AnyEcgError], int] = {UnknownEpisodeError: 404, BusyError: 503}
+
+
+def create_app(store: Store, site: str = "home", asking: Asking | None = None) -> FastAPI:
+    """The console over one store; `site` is named in the page's head, `asking` answers questions.
 
     Before its server stops, call `app.state.hub.close()`: open pages would keep it waiting.
     """
@@ -55,8 +64,9 @@ def create_app(store: Store, site: str = "home") -> FastAPI:
         response.headers.update(HEADERS)
         return response
 
-    _pages(app, store, site)
+    _pages(app, store, site, asking is not None)
     _interface(app, store)
+    _ask(app, asking)
 
     @app.get("/events", include_in_schema=False)
     async def events(request: Request, after: int | None = None) -> StreamingResponse:
@@ -69,7 +79,7 @@ def create_app(store: Store, site: str = "home") -> FastAPI:
     return app
 
 
-def _pages(app: FastAPI, store: Store, site: str) -> None:
+def _pages(app: FastAPI, store: Store, site: str, answers: bool) -> None:
     templates = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined
     )
@@ -78,6 +88,9 @@ def _pages(app: FastAPI, store: Store, site: str) -> None:
         review=views.REVIEW,
         not_assessed=views.NOT_ASSESSED,
         recent=views.RECENT,
+        answers=answers,
+        off=OFF,
+        most=MOST,
         site=site,
     )
 
@@ -102,6 +115,13 @@ def _pages(app: FastAPI, store: Store, site: str) -> None:
     @app.get("/fragments/episodes/{episode_id}", response_class=HTMLResponse, include_in_schema=False)
     def episode_fragment(episode_id: str) -> HTMLResponse:
         return render("episode.html", view=_episode(store, episode_id))
+
+    @app.get("/fragments/together", response_class=HTMLResponse, include_in_schema=False)
+    def together_fragment(
+        episode: Annotated[list[str], Query(min_length=1, max_length=MOST)],
+    ) -> HTMLResponse:
+        """Several strips, one above the other, to be asked about together."""
+        return render("together.html", views=[_episode(store, ident) for ident in episode])
 
 
 def _interface(app: FastAPI, store: Store) -> None:
@@ -155,6 +175,27 @@ def _interface(app: FastAPI, store: Store) -> None:
         for part in store.parts(episode_id):
             counts[:, part.first - e.first : part.last + 1 - e.first] = part.counts
         return Response(counts.tobytes(), media_type="application/octet-stream")
+
+
+def _ask(app: FastAPI, asking: Asking | None) -> None:
+    @app.exception_handler(RequestValidationError)
+    async def wrong(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part != "body")
+        return JSONResponse({"detail": f"{where or 'request'}: {first['msg']}."}, status_code=422)
+
+    @app.post("/ask")
+    def ask(asked: Asked) -> StreamingResponse:
+        """A JSON object a line, as `cloud.ask.Asking.stream` makes them; or `{"detail": why not}`."""
+        if asking is None:
+            raise HTTPException(503, OFF)
+        try:
+            lines = asking.stream(asked)
+        except AnyEcgError as error:
+            raise HTTPException(STATUS.get(type(error), 422), str(error)) from error
+        return StreamingResponse(
+            (json.dumps(line) + "\n" for line in lines), media_type="application/x-ndjson"
+        )
 
 
 def _episode(store: Store, episode_id: str) -> EpisodeView:

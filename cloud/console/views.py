@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from cloud.citations import Cited, pieces
 from cloud.store import Episode, Patch, Store, StoredAlert, StoredFinding
+from models.anyecg.evidence import Evidence
 from models.verdicts import LABELS, DecidedBy, Priority, Report
 
 WORDING = "Decision support. Not a diagnosis. Not for emergency monitoring."
@@ -109,6 +111,7 @@ class EpisodeView:
     findings: list[StoredFinding]
     report: Report | None
     reported: int | None  # last sample that the report knows of
+    evidence: Evidence | None  # what the report cites
 
     @classmethod
     def of(cls, store: Store, episode_id: str) -> EpisodeView | None:
@@ -117,7 +120,13 @@ class EpisodeView:
             return None
         report = store.report(episode_id)
         newest = store.segment(report.segment_ids[-1]) if report else None
-        return cls(episode, store.findings(episode_id), report, newest.last if newest else None)
+        return cls(
+            episode=episode,
+            findings=store.findings(episode_id),
+            report=report,
+            reported=newest.last if newest else None,
+            evidence=store.evidence(report.id) if report else None,
+        )
 
     def rows(self) -> list[Row]:
         return [_finding(stored, self.episode) for stored in self.findings]
@@ -126,6 +135,16 @@ class EpisodeView:
         """(plain name, how many), most first."""
         found = Counter(LABELS[stored.finding.label].plain for stored in self.findings)
         return found.most_common()
+
+    def report_lines(self) -> list[list[Row]]:
+        """The report's lines as pieces of text, some of which are citations."""
+        if self.report is None:
+            return []
+        lines = self.report.narrative.splitlines()
+        if self.evidence is None:
+            return [[{"text": line, "cite": None}] for line in lines]
+        cited = Cited(evidence=self.evidence, findings=self.report.findings, fs=self.episode.fs)
+        return [pieces(line, [cited]) for line in lines]
 
     def behind(self) -> str | None:
         """How much of the episode the report does not know of yet, None where it knows all."""

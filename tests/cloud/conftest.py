@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,11 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from cloud.sqlite_store import SqliteStore
+from models.anyecg.chat.eyes import Eyes
+from models.anyecg.chat.forms import FORMS
+from models.anyecg.chat.prompt import Floats, Ints, answering
+from models.anyecg.chat.runtime import Chat
+from models.anyecg.chat.tokenizer import ANSWER, QUESTION, learn
 from models.anyecg.localizer import Localizer
 from models.ecg import Clock, Segment, read_only, segment_id
 from models.recordings import Recording
@@ -104,6 +109,46 @@ def make_part() -> MakePart:
 @pytest.fixture(scope="session")
 def network() -> Localizer:
     return Localizer()
+
+
+@pytest.fixture(scope="session")
+def eyes() -> Eyes:
+    return Eyes()
+
+
+WORDS = learn([w for form in FORMS.values() for w in form.wordings] * 3)
+
+
+class Scripted:
+    """A decoder that answers by `says(question)`: the first line is its plan, the others are sentences."""
+
+    def __init__(self, says: Callable[[str], Sequence[str]]) -> None:
+        self._says = says
+
+    def connect(self, content: Floats) -> Floats:
+        return np.zeros((len(content) + 2, 1), dtype=np.float32)
+
+    def nothing(self) -> tuple[int, ...]:
+        return ()
+
+    def read(self, ids: Ints, given: Floats | None, cache: Any) -> tuple[Floats, Any]:
+        held = (*cache, *ids.tolist())
+        logits = np.zeros(WORDS.size, dtype=np.float32)
+        if WORDS.one(ANSWER) in held:
+            asked, begin = held.index(WORDS.one(QUESTION)), held.index(WORDS.one(ANSWER))
+            lines = "\n".join(self._says(WORDS.decode(held[asked + 1 : begin])))
+            logits[answering(WORDS, lines)[len(held) - begin - 1]] = 1.0
+        return logits, held
+
+
+@pytest.fixture(scope="session")
+def scripted() -> Callable[..., Chat]:
+    """A real `Chat` whose decoder says what a test wants."""
+
+    def make(says: Callable[[str], Sequence[str]], longest: int = 20_000) -> Chat:
+        return Chat(Scripted(says), WORDS, longest, model="scripted/1")
+
+    return make
 
 
 @pytest.fixture(scope="session")

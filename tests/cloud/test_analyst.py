@@ -12,7 +12,7 @@ from cloud.alerts import Cause, judge
 from cloud.analysis import Analysis, EpisodeAnalysis
 from cloud.analyst import AFTER_HOLE_S, EpisodeAnalyst
 from cloud.config import RuleConfig
-from cloud.reports import FOOT, HEAD
+from cloud.reports import FOOT, REVIEW, TEMPLATE
 from cloud.rules import Beat
 from models.anyecg.localizer import Localizer
 from models.ecg import Segment, read_only
@@ -99,8 +99,8 @@ def test_a_report_is_due_with_part_0_every_fourth_and_the_last_and_says_what_it_
     assert [len(report.segment_ids) - 1 for report in whole.reports] == [0, 4]
     for report in whole.reports:
         lines = report.narrative.splitlines()
-        assert (lines[0], lines[-1]) == (HEAD, FOOT)
-        assert f"{report.measurements.beats} beats" in lines[1]
+        assert (lines[0], lines[-1]) == (f"{TEMPLATE}. {REVIEW}", FOOT)
+        assert f"mean rate {report.measurements.heart_rate_mean:.0f}/min [a4]" in lines[1]
         assert any(line.startswith("Not assessed:") and "QTc" in line for line in lines)
     counted = Counter(f.label for f in whole.reports[-1].findings)
     assert f"{counted['V']} ventricular premature beats" in whole.reports[-1].narrative

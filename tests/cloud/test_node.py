@@ -17,6 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from cloud.broker import free_port
 from cloud.config import CloudConfig
 from cloud.node import check_patches
+from cloud.reports import BY_A_MODEL, TEMPLATE
 from cloud.sqlite_store import SqliteStore
 from models.ecg import Segment
 from models.wire import encode_segment, topic
@@ -62,6 +63,11 @@ def test_a_patch_that_cannot_be_read_for_two_minutes_is_said(store: SqliteStore)
     assert kinds(store, 1181.0) == ["unreadable"]
     hear(store, 1240.0)
     assert kinds(store, 1241.0) == []
+
+
+def reported(store: SqliteStore, episode: str) -> str:
+    report = store.report(episode)
+    return report.narrative if report else ""
 
 
 class Node:
@@ -134,6 +140,8 @@ def test_a_node_that_ends_in_the_middle_goes_on_where_it_was(
     node = start()
     publish(broker.port, excerpt_parts, lambda: len(store.sha256s()) == 5)
     wait_until(lambda: not store.pending())
+    episode = excerpt_parts[0].episode_id
+    wait_until(lambda: reported(store, episode).startswith((BY_A_MODEL, f"{TEMPLATE}: ")))
     assert node.end(signal.SIGTERM) == 0
     assert store.sha256s() == {part.id: part.sha256 for part in excerpt_parts}
     assert [len(report.segment_ids) for report in store.reports(excerpt_parts[0].episode_id)] == [1, 5]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cloud.analyst import EpisodeAnalyst
-from cloud.reading import read
+from cloud.reading import between, found, read
 from edge.intake import Intake
 from edge.screening import WindowScreener
 from models.anyecg.chat.eyes import Eyes
@@ -20,11 +20,6 @@ from models.errors import RecordingError
 from models.evaluation.served import cut, zeroed
 from models.recordings import Recording, RecordingSource, make_recording
 from models.screener.runtime import Screener
-
-
-@pytest.fixture(scope="module")
-def eyes() -> Eyes:
-    return Eyes()
 
 
 def parts_of(recording: Recording) -> list[Segment]:
@@ -80,6 +75,32 @@ def test_beyond_five_minutes_one_analyst_counts_everything_once(
     assert len([at for at in peaks if abs(at - seam) < 5]) >= 8
     ids = {f.segment_id for f in reading.findings}
     assert ids <= {part.id for part in parts}
+
+
+def test_rules_that_look_once_at_the_end_find_what_they_find_part_by_part(
+    excerpt: Recording, network: Localizer
+) -> None:
+    once, each = EpisodeAnalyst(network), EpisodeAnalyst(network)
+    *parts, last = parts_of(strip(excerpt, 290))
+    for part in parts:
+        once.take(part)
+        each.push(part)
+    once.push(last)
+    each.push(last)
+    assert found(once) == found(each)
+    assert once.measurements() == each.measurements()
+    assert len(found(once)) > 50
+
+
+def test_a_cut_holds_what_lies_between_two_samples_and_nothing_else(excerpt_parts: list[Segment]) -> None:
+    first, last = excerpt_parts[0].first + 1000, excerpt_parts[2].last - 500
+    marked = [replace(part, gaps=((part.first, 1500),)) for part in excerpt_parts]
+    parts = list(between(marked, first, last))
+    assert (parts[0].first, parts[-1].last, len(parts), parts[-1].final) == (first, last, 3, True)
+    counts = np.concatenate([part.counts for part in excerpt_parts], axis=1)
+    held = np.concatenate([part.counts for part in parts], axis=1)
+    assert np.array_equal(held, counts[:, first : last + 1])
+    assert parts[0].gaps == ((first, 500),)
 
 
 def test_what_did_not_come_is_not_analysed_and_said(

@@ -9,7 +9,10 @@ const notLive = document.getElementById("not-live");
 const said = document.getElementById("said");
 const title = document.title;
 
-let chosen = null; // { alert, episode, at, of }: what is shown, and `of` what its alert was about when chosen
+const bar = document.getElementById("together");
+const ticked = new Set(); // episodes, in the order of ticking
+
+let chosen = null; // { together: episodes } or { alert, episode, at, of }: what is shown, and `of` what its alert was about when chosen
 let heard = Date.now();
 
 async function fragment(path) {
@@ -32,9 +35,12 @@ const renewQueues = soon(async () => {
   const html = await fragment("/fragments/queues");
   const focused = queues.contains(document.activeElement) ? buttons().indexOf(document.activeElement) : -1;
   const mine = document.activeElement.closest?.("[data-alert]")?.dataset.alert;
+  const ticking = document.activeElement.dataset?.tick;
   const unfolded = [...queues.querySelectorAll("details[open]")].map((details) => details.dataset.keep);
   queues.innerHTML = html;
   for (const details of queues.querySelectorAll("details")) details.open = unfolded.includes(details.dataset.keep);
+  showTicks();
+  if (ticking) queues.querySelector(`[data-tick="${ticking}"]`)?.focus({ preventScroll: true });
   if (focused >= 0) (card(mine)?.querySelector("button") ?? buttons()[focused])?.focus({ preventScroll: true });
   follow();
   tick();
@@ -52,7 +58,10 @@ const renewEpisode = soon(async () => {
   fresh.innerHTML = html;
   const parts = [...fresh.children];
   // The strip stays untouched (moved, it would lose where the reader has scrolled); all around it is renewed.
-  for (const [i, old] of [...episode.children].entries()) if (old !== strip) old.replaceWith(parts[i]);
+  // So does what was asked and answered.
+  for (const [i, old] of [...episode.children].entries()) {
+    if (!old.matches("ecg-strip, .ask")) old.replaceWith(parts[i]);
+  }
   episode.querySelector(".table").scrollTop = scrolled;
   strip.renew();
 });
@@ -74,7 +83,7 @@ function follow() {
   const all = alerts();
   document.title = all.length ? `(${all.length}) ${title}` : title;
   const mine = card(chosen?.alert);
-  if (all.length && (!mine || about(mine) !== chosen.of)) choose(mine ?? all[0]);
+  if (!chosen?.together && all.length && (!mine || about(mine) !== chosen.of)) choose(mine ?? all[0]);
   mark();
 }
 
@@ -116,11 +125,49 @@ function step(by) {
 
 queues.addEventListener("click", async (event) => {
   const found = event.target.closest("[data-alert]");
-  if (!found || event.target.closest("summary")) return;
+  if (!found || event.target.closest("summary, .tick")) return;
   await choose(found, event.target.closest("[data-cause]") ?? found);
   // On a phone the strip is further down than the card.
   if (episode.getBoundingClientRect().top > innerHeight / 2) episode.scrollIntoView({ block: "start" });
 });
+
+queues.addEventListener("change", ({ target }) => {
+  if (!target.dataset.tick) return;
+  if (target.checked) ticked.add(target.dataset.tick);
+  else ticked.delete(target.dataset.tick);
+  showTicks();
+});
+
+bar.addEventListener("click", ({ target }) => {
+  if (target.dataset.do === "ask") showTogether([...ticked]);
+  if (target.dataset.do === "clear") {
+    ticked.clear();
+    showTicks();
+  }
+});
+
+// One strip may stand in several places of the queue; beyond the most that can be asked about none is ticked.
+function showTicks() {
+  const full = ticked.size >= Number(bar.dataset.most);
+  for (const box of queues.querySelectorAll("[data-tick]")) {
+    box.checked = ticked.has(box.dataset.tick);
+    box.disabled = full && !box.checked;
+  }
+  bar.hidden = !ticked.size;
+  bar.firstElementChild.textContent = `${ticked.size} ${ticked.size === 1 ? "strip" : "strips"} ticked`;
+}
+
+async function showTogether(together) {
+  const now = { together };
+  chosen = now;
+  mark();
+  const path = `/fragments/together?${new URLSearchParams(together.map((id) => ["episode", id]))}`;
+  const html = await fragment(path).catch(() => null);
+  if (chosen !== now) return; // another was chosen meanwhile
+  episode.innerHTML = html ?? `<p class="empty">These strips cannot be loaded now.</p>`;
+  episode.scrollIntoView({ block: "nearest" });
+  episode.querySelector(".ask input")?.focus();
+}
 
 episode.addEventListener("click", (event) => {
   const row = event.target.closest("[data-finding]");
@@ -165,6 +212,7 @@ const news = {
 
 function ofMine({ episode_id }) {
   if (episode_id === chosen?.episode) renewEpisode();
+  if (chosen?.together) episode.querySelector(`ecg-strip[data-episode="${episode_id}"]`)?.renew();
 }
 
 // After a lost connection the browser asks again by itself; after a refusal it does not.

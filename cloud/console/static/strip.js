@@ -17,6 +17,7 @@ class EcgStrip extends HTMLElement {
   #samples = null; // per lead: Int32Array
   #rows = []; // per lead: { name, scale (mV per count), top, zero } in px
   #current = null; // id of the finding that was stepped to
+  #cited = { spans: [], at: 0 }; // what a sentence cites, [first, last], and the one that is in view
   #lanes = new Map(); // finding -> lane above the paper
   #cut = false; // some of the signal lies beyond the paper
   #drawing = false;
@@ -89,14 +90,34 @@ class EcgStrip extends HTMLElement {
     if (span) this.#goTo(span);
   }
 
+  // Mark the [first, last] samples that a sentence cites and go to the first; asked again, to the next one.
+  cite(spans) {
+    if (!this.#meta || !spans.length) return;
+    const same = JSON.stringify(spans) === JSON.stringify(this.#cited.spans);
+    this.#cited = { spans, at: same ? (this.#cited.at + 1) % spans.length : 0 };
+    this.dataset.cited = JSON.stringify(this.#cited);
+    this.#current = null;
+    this.#markRow();
+    this.#center(...spans[this.#cited.at]);
+    this.#drawSoon();
+    if (!inView(this)) this.scrollIntoView({ block: "center" });
+  }
+
   #goTo(span) {
     this.#current = span.id;
-    const long = this.#x(span.last + 1) - this.#x(span.first) > this.scroll.clientWidth;
-    const middle = (this.#x(span.first) + this.#x(span.last + 1)) / 2;
-    this.scroll.scrollLeft = (long ? this.#x(span.first) + this.scroll.clientWidth / 4 : middle) - this.scroll.clientWidth / 2;
+    this.#cited = { spans: [], at: 0 };
+    delete this.dataset.cited;
+    this.#center(span.first, span.last);
     this.#markRow();
     scrollTable(span.id);
     this.#drawSoon();
+  }
+
+  // What is longer than the view is seen from its begin.
+  #center(first, last) {
+    const long = this.#x(last + 1) - this.#x(first) > this.scroll.clientWidth;
+    const middle = (this.#x(first) + this.#x(last + 1)) / 2;
+    this.scroll.scrollLeft = (long ? this.#x(first) + this.scroll.clientWidth / 4 : middle) - this.scroll.clientWidth / 2;
   }
 
   #markRow() {
@@ -181,6 +202,7 @@ class EcgStrip extends HTMLElement {
     view.ctx.fillRect(0, 0, width, height);
     this.#grid(view);
     this.#marks(view);
+    this.#cites(view);
     for (const [i, row] of this.#rows.entries()) this.#trace(view, row, this.#samples[i]);
     this.#holes(view, this.#meta.gaps, "missing", view.ink.missing);
     this.#holes(view, this.#meta.lead_off, "lead off", view.ink.off);
@@ -216,6 +238,21 @@ class EcgStrip extends HTMLElement {
       if (x1 >= 0 && x0 <= view.width) (marks[this.#lanes.get(span.id)] ??= []).push({ ...span, x0, x1 });
     }
     marks.forEach((those, lane) => this.#lane(view, those, lane));
+  }
+
+  // A tint on all that is cited and a frame round the one in view, so that a beat among many is found.
+  #cites({ ctx, left, width, ink }) {
+    const [top, bottom] = [this.#rows[0].top, this.#rows.at(-1).bottom];
+    for (const [i, [first, last]] of this.#cited.spans.entries()) {
+      const [x0, x1] = [this.#x(first) - left, this.#x(last + 1) - left];
+      if (x1 < 0 || x0 > width) continue;
+      ctx.fillStyle = x1 - x0 > width ? ink.tint : ink.chosen;
+      ctx.fillRect(x0, top, x1 - x0, bottom - top);
+      if (i !== this.#cited.at) continue;
+      ctx.strokeStyle = ink.rail;
+      ctx.lineWidth = 2;
+      ctx.strokeRect(x0, top + 1, x1 - x0, bottom - top - 2);
+    }
   }
 
   #lane({ ctx, ink }, marks, lane) {
@@ -342,6 +379,11 @@ function lanes(findings, fs) {
     ends[lane] = last;
     return [id, lane + 1];
   }));
+}
+
+function inView(element) {
+  const { top, bottom } = element.getBoundingClientRect();
+  return top >= 0 && bottom <= innerHeight;
 }
 
 // The finding's row in the middle of its table; the page itself stays where it is.

@@ -14,10 +14,17 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from cloud.ask import Asking
 from cloud.broker import free_port
+from cloud.config import CloudConfig
 from cloud.console.app import create_app
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Outcome, Receipt
+from cloud.turns import Turns
+from models.anyecg.chat.eyes import Eyes
+from models.anyecg.chat.runtime import Chat
+from models.anyecg.evidence import Evidence
+from models.anyecg.localizer import Localizer
 from models.ecg import Clock, Segment, make_id, read_only, segment_id
 from models.verdicts import Alert, Finding, Priority, Report
 from models.wire import encode_segment
@@ -41,9 +48,9 @@ BROWSER_ARGS = [
 class Server:
     """The console as the node runs it, in a thread of the test."""
 
-    def __init__(self, store: SqliteStore, port: int | None = None) -> None:
+    def __init__(self, store: SqliteStore, port: int | None = None, asking: Asking | None = None) -> None:
         self.port = port or free_port()
-        self._app = create_app(store, "ward-7")
+        self._app = create_app(store, "ward-7", asking)
         options = uvicorn.Config(
             self._app, host="127.0.0.1", port=self.port, log_level="critical", lifespan="on", ws="none"
         )
@@ -76,9 +83,20 @@ class Server:
         self._server.handle_exit(signal.SIGTERM, None)
 
 
+PLANS = {
+    "How many beats?": ["measure BEATS"],
+    "And together?": ["compare RATE"],
+    "Lies?": ["count V", "9 V."],
+}
+
+
 @pytest.fixture
-def server(store: SqliteStore) -> Iterator[Server]:
-    running = Server(store)
+def server(
+    store: SqliteStore, network: Localizer, eyes: Eyes, scripted: Callable[..., Chat]
+) -> Iterator[Server]:
+    """With a language model that knows the answers to PLANS."""
+    chat = scripted(lambda question: PLANS.get(question, ["findings"]))
+    running = Server(store, asking=Asking(store, network, chat, eyes, CloudConfig(), Turns(1)))
     yield running
     running.stop()
 
@@ -195,6 +213,7 @@ def settle(store: SqliteStore) -> Settle:
         priority: Priority = Priority.HIGH,
         at: int = SPAN[1],
         reports: tuple[Report, ...] = (),
+        evidence: dict[str, Evidence] | None = None,
     ) -> None:
         now = time.time()
         job = store.claim("test", 60.0, now=now)
@@ -207,6 +226,7 @@ def settle(store: SqliteStore) -> Settle:
             reports=reports,
             alert=alert_of(segment, before, rule, priority, at),
             alert_change="raised again" if before else "raised",
+            evidence=evidence or {},
         )
         assert store.finish(job, outcome, now=now)
 

@@ -1,0 +1,214 @@
+"""Questions about one to six strips: read, answered by the language model, each sentence after its check.
+
+    asking = Asking(store, localizer, chat, eyes, config, turns)
+    for line in asking.stream(Asked(episodes=[ID], question="Any premature beats?")): ...
+
+A line is a JSON object; see `Asking.stream`. What is wrong with a request is said before the first line.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from string import ascii_lowercase
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from cloud.citations import Cited, cites
+from cloud.config import CloudConfig
+from cloud.reading import between, read
+from cloud.store import Episode, Store
+from cloud.strips import Readings, Strip, placed
+from cloud.turns import PATIENCE_S, Turns, apart
+from models.anyecg.chat.consultation import UNCLEAR, Consultation
+from models.anyecg.chat.eyes import Eyes
+from models.anyecg.chat.plans import parse
+from models.anyecg.chat.runtime import MOST_TOKENS, Allow, Chat, State
+from models.anyecg.grounding import ground
+from models.anyecg.localizer import Localizer
+from models.errors import AnyEcgError, UsageError
+
+logger = logging.getLogger(__name__)
+
+MOST = 6  # strips at once
+LONGEST = 500  # characters of a question
+SLOW_S = 5.0  # beyond budget and patience: no line for so long, and the answer is given up
+LEAST_S = 1.0  # of a span
+TEMPLATE_SAID = "The language model's time was over; the template said the rest."
+OTHERS = "These strips are of different patches: a difference between them is no change of one heart."
+
+Line = dict[str, Any]
+
+
+class UnknownEpisodeError(AnyEcgError):
+    """There is no such episode."""
+
+
+class Stretch(BaseModel):
+    """A part of an episode, in seconds of the patch's own clock."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    episode: str
+    begin: float = Field(alias="from", ge=0)
+    end: float = Field(alias="to", gt=0)
+
+
+class Asked(BaseModel):
+    """What is asked, about which episodes or parts of them, in the order of their letters."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    episodes: tuple[str | Stretch, ...] = Field(min_length=1, max_length=MOST)
+    question: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST)]
+
+
+class Asking:
+    """Answers questions."""
+
+    def __init__(
+        self,
+        store: Store,
+        localizer: Localizer,
+        chat: Chat,
+        eyes: Eyes,
+        config: CloudConfig,
+        turns: Turns,
+    ) -> None:
+        self._store, self._chat, self._turns = store, chat, turns
+        self._budget_s = config.chat.budget_s
+        self._readings = Readings(lambda parts: read(parts, localizer, eyes, config.rules))
+
+    def stream(self, asked: Asked) -> Iterator[Line]:
+        """Lines by their `type`, as they come:
+
+            {"type": "ecgs", "ecgs": [{"ecg", "episode", "patch_id", "from_s", "to_s"}], "caution"}
+            {"type": "waiting", "before": how many}
+            {"type": "read", "ecg": letter}
+            {"type": "sentence", "text", "cites": see `cloud.citations.cites`}
+            {"type": "end", "plan", "model", "claims", "replaced", "added", "finished", "seconds", "note"}
+            {"type": "error", "detail": a sentence}
+
+        Raises:
+            UnknownEpisodeError, BusyError, UsageError: before the first line.
+        """
+        strips = [self._strip(wanted) for wanted in asked.episodes]
+        self._turns.refuse_if_full()
+        return self._safely(strips, asked.question)
+
+    def _strip(self, wanted: str | Stretch) -> Strip:
+        ident = wanted if isinstance(wanted, str) else wanted.episode
+        episode = self._store.episode(ident)
+        if episode is None:
+            raise UnknownEpisodeError(f"There is no episode {ident}.")
+        first, last = episode.first, episode.last
+        if isinstance(wanted, Stretch):
+            first = max(first, round(wanted.begin * episode.fs))
+            last = min(last, round(wanted.end * episode.fs) - 1)
+            if last + 1 - first < LEAST_S * episode.fs:
+                raise UsageError(_too_little(wanted, episode))
+        return Strip(episode, first, last, tuple(between(self._store.parts(ident), first, last)))
+
+    def _safely(self, strips: Sequence[Strip], question: str) -> Iterator[Line]:
+        """What fails on the way is the last line."""
+        silence = max(PATIENCE_S, self._budget_s) + SLOW_S
+        try:
+            yield from apart(self._lines(strips, question), silence)
+        except (AnyEcgError, ValueError) as error:
+            yield {"type": "error", "detail": str(error)}
+        except Exception:  # whatever a language model does, who asked is told
+            logger.exception("a question could not be answered")
+            yield {"type": "error", "detail": "The question could not be answered; the log says why."}
+
+    def _lines(self, strips: Sequence[Strip], question: str) -> Iterator[Line]:
+        yield _named(strips)
+        if not self._turns.free:
+            yield {"type": "waiting", "before": self._turns.waiting}
+        with self._turns.taken():
+            yield from self._answer(strips, question)
+
+    def _answer(self, strips: Sequence[Strip], question: str) -> Iterator[Line]:
+        readings = []
+        several = len(strips) > 1 and len({strip.episode.patch_id for strip in strips}) == 1
+        for place, strip in enumerate(strips):
+            readings.append(placed(self._readings.of(strip), place, strip.date if several else None))
+            yield {"type": "read", "ecg": ascii_lowercase[place]}
+        begun = time.monotonic()
+        heard = Heard(self._chat)
+        asked = Consultation(heard, readings)
+        cited = [Cited.of(reading) for reading in readings]
+        for sentence in asked.stream(question, self._budget_s):
+            yield {"type": "sentence", "text": sentence, "cites": cites(sentence, cited)}
+        yield _end(heard, asked, time.monotonic() - begun)
+
+
+def _too_little(wanted: Stretch, episode: Episode) -> str:
+    held = f"{episode.first / episode.fs:.1f} to {(episode.last + 1) / episode.fs:.1f} s"
+    asked = f"{wanted.begin:g} to {wanted.end:g} s"
+    return f"Episode {episode.id} lasts from {held}; of {asked} it holds too little to be read."
+
+
+class Heard(Chat):
+    """Speaks as another does and keeps what was written, so that what does not hold of it is counted."""
+
+    def __init__(self, chat: Chat) -> None:
+        self.model, self.lines, self.finished = chat.model, list[str](), False
+        self._chat = chat
+
+    def prompt(self, ecgs: Sequence[Any], evidence: Sequence[str] | None) -> State:
+        return self._chat.prompt(ecgs, evidence)
+
+    def ask(
+        self,
+        state: State,
+        question: str,
+        *,
+        allow: Allow | None = None,
+        tokens: int = MOST_TOKENS,
+        until: float | None = None,
+    ) -> Iterator[str]:
+        for line in self._chat.ask(state, question, allow=allow, tokens=tokens, until=until):
+            self.lines.append(line)
+            yield line
+        self.finished = True
+
+
+def _named(strips: Sequence[Strip]) -> Line:
+    ecgs = [
+        {
+            "ecg": ascii_lowercase[place],
+            "episode": strip.episode.id,
+            "patch_id": strip.episode.patch_id,
+            "from_s": strip.first / strip.episode.fs,
+            "to_s": (strip.last + 1) / strip.episode.fs,
+        }
+        for place, strip in enumerate(strips)
+    ]
+    patches = {strip.episode.patch_id for strip in strips}
+    return {"type": "ecgs", "ecgs": ecgs, "caution": OTHERS if len(patches) > 1 else None}
+
+
+def _end(heard: Heard, asked: Consultation, seconds: float) -> Line:
+    """How the answer came about; what was replaced is logged."""
+    plan = parse(heard.lines[0]) if heard.lines else None
+    held = ground(heard.lines[1:], plan or UNCLEAR, asked.ecgs)
+    counts: Mapping[str, int] = {
+        "claims": sum(checked.claims for checked in held.checked),
+        "replaced": held.replaced,
+        "added": held.added,
+    }
+    for sentence, checked in zip(heard.lines[1:], held.checked, strict=True):
+        if not checked.supported:
+            logger.warning("an answer: replaced %r: %s", sentence, checked.why)
+    logger.info("an answer by %s in %.1f s: %s", heard.model, seconds, dict(counts))
+    return {
+        "type": "end",
+        "plan": str(plan or UNCLEAR),
+        "model": heard.model,
+        **counts,
+        "finished": heard.finished,
+        "seconds": round(seconds, 3),
+        "note": None if heard.finished else TEMPLATE_SAID,
+    }

@@ -1,0 +1,66 @@
+"""The language model of `cloud.toml`: one line decides which; what cannot be loaded is one sentence."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cloud.config import ChatConfig
+from models.anyecg.chat.runtime import WEIGHTS, Chat, Small
+from models.config import load
+from models.errors import AnyEcgError, UsageError
+
+if TYPE_CHECKING:
+    from models.anyecg.chat.train import Recipe
+
+RECIPES = Path(__file__).parents[1] / "models" / "recipes"
+ADAPTER = "adapter_model.safetensors"
+
+
+def load_chat(config: ChatConfig) -> Chat | None:
+    """None where it is off.
+
+    Raises:
+        UsageError: a folder is not named, or holds no language model.
+        RecordingError: no weights of the small one.
+        ModuleNotFoundError: smollm2 and full need what `anyecg[train]` installs.
+    """
+    if config.size == "off":
+        return None
+    try:
+        return Small(config.weights) if config.size == "small" else _adapted(config)
+    except (AnyEcgError, ModuleNotFoundError):
+        raise
+    except Exception as error:  # the libraries' own errors have no common type
+        where = config.weights or config.size
+        raise UsageError(f"The language model of {where} cannot be loaded: {error}") from error
+
+
+def _adapted(config: ChatConfig) -> Chat:
+    """A language model of transformers with the adapter and connector that were trained for it, merged."""
+    if config.model is None:
+        raise UsageError(f'chat.size = "{config.size}" needs chat.model, the folder of its language model.')
+    weights = config.weights or WEIGHTS / config.size
+    if not (weights / ADAPTER).is_file():
+        raise UsageError(f"{weights} holds no {ADAPTER}; name the folder of a training in chat.weights.")
+    from models.anyecg.chat.net import TorchDecoder, load_adapter, load_llm, load_words
+
+    recipe = _recipe(weights, config.size)
+    words = load_words(config.model, recipe.markers, recipe.gguf)
+    llm = load_llm(config.model, recipe.gguf, recipe.dtype, recipe.four_bit)
+    net = load_adapter(llm, words, weights, merge=not recipe.four_bit)
+    digest = hashlib.sha256((weights / ADAPTER).read_bytes()).hexdigest()
+    return Chat(TorchDecoder(net), words, model=f"anyecg-chat-{config.size}/1 {digest[:8]}")
+
+
+def _recipe(weights: Path, size: str) -> Recipe:
+    """By which they were trained, as the training noted it; else the shipped one of this size."""
+    from models.anyecg.chat.train import Recipe
+
+    noted = weights / "chat.json"
+    if not noted.is_file():
+        return load(RECIPES / f"chat_{size}.toml", Recipe)
+    run = json.loads(noted.read_text(encoding="utf-8"))
+    return Recipe.model_validate({key: run[key] for key in Recipe.model_fields if key in run})

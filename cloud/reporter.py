@@ -1,0 +1,137 @@
+"""Writes reports anew by the language model, beside the workers: nothing waits for it.
+
+A worker has committed findings, alert and the template's report by then. What is to be written stands in the
+store, so that a killed node goes on where it was. The model writes in a thread of its own: one that hangs
+keeps that thread, and no report longer than its budget.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any
+
+from cloud.reading import signal
+from cloud.reports import PLAN, left_to_the_template, written_by
+from cloud.store import Draft, Store, Written
+from cloud.turns import BusyError, Turns
+from models.anyecg.chat.consultation import Answer, Consultation
+from models.anyecg.chat.eyes import Eyes
+from models.anyecg.chat.readings import Reading
+from models.anyecg.chat.runtime import Chat
+from models.anyecg.grounding import check
+from models.ecg import Segment
+
+logger = logging.getLogger(__name__)
+
+QUESTION = "Write a report."
+IDLE_S, RETRY_S = 1.0, 5.0
+LEASE_S = 30.0  # beyond the budget
+MOST_ATTEMPTS = 3  # a report at which the process ended so often ends it no more
+LATE = "the language model's time was over"
+FAILED = "the language model failed"
+ASTRAY = "the language model wrote something else"
+
+
+class Reporter(threading.Thread):
+    """Runs until `stop()`."""
+
+    def __init__(self, store: Store, chat: Chat, eyes: Eyes, turns: Turns, budget_s: float) -> None:
+        super().__init__(name="reporter", daemon=True)
+        self._store, self._chat, self._eyes = store, chat, eyes
+        self._turns, self._budget_s = turns, budget_s
+        self._halt = threading.Event()
+        self._halted: Future[None] = Future()
+        self._writer = _Writer(self._answer)
+
+    def stop(self) -> None:
+        """The store is left alone once the thread has ended; what is being written then is claimed again."""
+        self._halt.set()
+        self._halted.set_result(None)
+
+    def run(self) -> None:
+        self._writer.start()
+        while not self._halt.is_set():
+            try:
+                seen = self._store.last_event()
+                draft = self._store.claim_report(self._budget_s + LEASE_S, now=time.time())
+                if draft is None:
+                    self._store.wait(seen, IDLE_S)
+                elif written := self.write(draft):
+                    self._store.write_report(draft, written, now=time.time())
+            except Exception:  # a store that is away for a while must not end the reports for good
+                logger.exception("the store is away")
+                self._halt.wait(RETRY_S)
+
+    def write(self, draft: Draft) -> Written | None:
+        """By the model, or by the template with the reason, within the budget; None where it was stopped."""
+        if draft.attempts > MOST_ATTEMPTS:
+            return _template(draft, FAILED)
+        parts = self._store.parts(draft.report.episode_id)
+        answer = self._writer.write(draft, [part for part in parts if part.id in draft.report.segment_ids])
+        either: tuple[Future[Any], ...] = (answer, self._halted)
+        wait(either, self._budget_s, FIRST_COMPLETED)
+        try:
+            return _written(draft, answer.result(0))
+        except (TimeoutError, BusyError):
+            answer.cancel()
+            return None if self._halt.is_set() else _template(draft, LATE)
+        except Exception:  # whatever a language model does, there is a report
+            logger.exception("report %s: the language model failed", draft.report.id)
+            return _template(draft, FAILED)
+
+    def _answer(self, draft: Draft, parts: Sequence[Segment]) -> Answer:
+        until = time.monotonic() + self._budget_s
+        known, patch = draft.evidence, parts[0].patch_id
+        with self._turns.taken(self._budget_s):
+            seen = self._eyes.see(*signal(parts, (known.start, known.end)))
+            reading = Reading(evidence=known, features=seen, record=patch, patient=patch)
+            return Consultation(self._chat, [reading]).answer(QUESTION, max(0.0, until - time.monotonic()))
+
+
+class _Writer(threading.Thread):
+    """Answers one draft after the other; ends with the process, whatever it is at."""
+
+    def __init__(self, answer: Callable[[Draft, Sequence[Segment]], Answer]) -> None:
+        super().__init__(name="writer", daemon=True)
+        self._answer = answer
+        self._drafts: queue.SimpleQueue[tuple[Draft, Sequence[Segment], Future[Answer]]] = queue.SimpleQueue()
+
+    def write(self, draft: Draft, parts: Sequence[Segment]) -> Future[Answer]:
+        future: Future[Answer] = Future()
+        self._drafts.put((draft, parts, future))
+        return future
+
+    def run(self) -> None:
+        while True:
+            draft, parts, future = self._drafts.get()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(self._answer(draft, parts))
+            except Exception as error:  # told to who waits for it
+                future.set_exception(error)
+
+
+def _written(draft: Draft, answer: Answer) -> Written:
+    if answer.plan != PLAN:
+        return _template(draft, ASTRAY)
+    if not answer.finished:  # in its time or in its tokens
+        return _template(draft, LATE)
+    for sentence in answer.written:
+        held = check(sentence, answer.plan, [draft.evidence])
+        if not held.supported:
+            logger.warning("report %s: replaced %r: %s", draft.report.id, sentence, held.why)
+    counts = {"claims": answer.claims, "replaced": answer.replaced, "added": answer.added}
+    logger.info("report %s by %s in %.1f s: %s", draft.report.id, answer.model, answer.seconds, counts)
+    report = written_by(draft.report, answer.sentences, draft.evidence, answer.model)
+    return Written(report=report, **counts)
+
+
+def _template(draft: Draft, why: str) -> Written:
+    logger.warning("report %s is left to the template: %s", draft.report.id, why)
+    return Written(report=left_to_the_template(draft.report, why, draft.evidence))

@@ -1,0 +1,60 @@
+"""Strips that are asked about, and what the language model is told and shown of them."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from string import ascii_lowercase
+
+from cloud.store import Episode
+from models.anyecg.chat.readings import Reading
+from models.ecg import Segment
+
+KEPT = 32  # readings in memory; any of them can be made again from the store
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """What of an episode is asked about: samples, both included, and the parts that hold them."""
+
+    episode: Episode
+    first: int
+    last: int
+    parts: tuple[Segment, ...]
+
+    @property
+    def date(self) -> str | None:
+        """Of its first sample, by the clinic's clock; None where it is not known."""
+        utc = self.episode.utc(self.first)
+        return None if utc is None else f"{datetime.fromtimestamp(utc, UTC).astimezone():%Y-%m-%d %H:%M}"
+
+
+class Readings:
+    """Strips as the language model is told and shown them; the newest are kept."""
+
+    def __init__(self, read_parts: Callable[[Sequence[Segment]], Reading]) -> None:
+        self._read = read_parts
+        self._kept: OrderedDict[tuple[object, ...], Reading] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, strip: Strip) -> Reading:
+        """As the first of those asked about."""
+        key = (strip.first, strip.last, *(part.id for part in strip.parts))
+        with self._lock:
+            reading = self._kept.pop(key, None)
+        reading = reading or self._read(strip.parts)
+        with self._lock:
+            self._kept[key] = reading
+            if len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return reading
+
+
+def placed(reading: Reading, place: int, date: str | None) -> Reading:
+    """The reading as the one at `place`, with its date."""
+    letter, known = ascii_lowercase[place], reading.evidence
+    facts = tuple(replace(fact, id=letter + fact.id[1:]) for fact in known.facts)
+    return replace(reading, evidence=replace(known, letter=letter, facts=facts, date=date))
