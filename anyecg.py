@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from importlib.metadata import version
@@ -25,16 +25,22 @@ if TYPE_CHECKING:
     from cloud.analyst import EpisodeAnalyst
     from cloud.rules import Spell
     from edge.segments import Screen
+    from models.anyecg.chat.consultation import Consultation
     from models.anyecg.chat.eyes import Eyes
     from models.anyecg.chat.readings import Reading
+    from models.anyecg.chat.runtime import Chat
+    from models.anyecg.chat.stretches import Desk
     from models.anyecg.localizer import Localizer
     from models.ecg import Segment, Window
+    from models.evaluation.chat_choice import Choice
+    from models.evaluation.judged import Figures
     from models.evaluation.served import SaidBeat, SaidEpisode, Served
     from models.recordings import Recording
     from models.screener.runtime import Screener
     from models.verdicts import Screening
 
 WORDING = "Decision support. Not a diagnosis. Not for emergency monitoring."
+NOTICE = f"AI-generated, not yet reviewed. {WORDING}"
 
 EXTRAS = {  # of pyproject.toml, by what a command misses first
     **dict.fromkeys(("torch", "transformers", "peft", "onnx"), "train"),
@@ -42,6 +48,7 @@ EXTRAS = {  # of pyproject.toml, by what a command misses first
     **dict.fromkeys(("edfio", "sleepecg", "wfdb"), "recordings"),
     **dict.fromkeys(("bumble", "iotcore"), "sim"),
 }
+TRAINED = ("screener.onnx", "dense.onnx", "beats.onnx", "rhythm.onnx")  # of a training's folder
 TOKENIZER_TEXTS = 1500  # conversations that a new tokenizer is learned from
 
 app = typer.Typer(
@@ -195,6 +202,164 @@ def _analyzed(recording: Recording, first: int, last: int) -> tuple[list[Any], l
                 elif said["type"] == "report":
                     reports[said["episode_id"]] = said
     return findings, list(reports.values())
+
+
+# -- anyECG-chat --------------------------------------------------------------------------------------------
+
+
+@app.command()
+def chat(
+    records: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RECORD[@FROM-TO]...", help="Up to six: WFDB, .edf, or 'excerpt'; seconds."),
+    ] = None,
+    question: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Answer it and end. Absent: lines of stdin.")
+    ] = None,
+    leads: Annotated[str | None, typer.Option(metavar="MLII,V1", help="By name. Absent: all.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="With --question: one JSON object.")] = False,
+    batch: Annotated[
+        Path | None, typer.Option(metavar="FILE.jsonl", help="A question and its ECGs in each line.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.jsonl", help="Of --batch: gets the answers it lacks.")
+    ] = None,
+    networks: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Of `train localizer`: the fold that left a record out."),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Of `train chat`. Absent: the shipped ones.")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Ask about one ECG or several; every sentence of an answer was held to what was measured."""
+    from models.anyecg.chat.batch import answer_all, answered
+    from models.anyecg.chat.stretches import reference
+
+    _check(records, question, batch, out, leads, as_json=as_json)
+    desk = _desk(config, networks, weights, Path() if batch is None else batch.parent)
+    if batch and out:
+        failed = answer_all(batch, out, desk.consult, _say, 1 if sys.stderr.isatty() else 10)
+        _say(NOTICE)
+        if failed:
+            raise UsageError(
+                f"Rows that could not be answered: {failed}; {out} says why, and holds the others."
+            )
+        return
+    ecgs = [reference(record, leads.split(",") if leads else None) for record in records or ()]
+    if question and as_json:
+        print(json.dumps({"id": 1, **answered(question, ecgs, desk.consult)}, allow_nan=False))
+        _say(NOTICE)
+    else:
+        _converse(desk.consult(ecgs)[0], [question] if question else _questions())
+
+
+def _check(
+    records: list[str] | None,
+    question: str | None,
+    batch: Path | None,
+    out: Path | None,
+    leads: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """UsageError where it is not clear what shall be answered."""
+    wrong = {
+        "Give --question or --batch, not both.": batch and question is not None,
+        "Give RECORD or --batch, not both: the rows of the file name their ECGs.": batch and records,
+        "--leads goes with RECORD: the rows of --batch name their leads.": batch and leads is not None,
+        "--batch needs --out FILE.jsonl for the answers.": batch and not out,
+        "--out goes with --batch FILE.jsonl.": out and not batch,
+        "--json goes with --question TEXT.": as_json and question is None,
+        "Give a RECORD to ask about, or --batch FILE.jsonl.": not batch and not records,
+        "No question: --question is empty.": question is not None and not question.strip(),
+    }
+    for sentence, holds in wrong.items():
+        if holds:
+            raise UsageError(sentence)
+
+
+def _converse(consultation: Consultation, questions: Iterable[str]) -> None:
+    """Prints answers sentence by sentence, each after its check; UsageError where nothing was asked."""
+    from models.anyecg.chat.batch import short
+
+    wrong = []
+    for question in questions:
+        try:
+            for sentence in consultation.stream(short(question)):
+                print(sentence, flush=True)
+            print(f"({NOTICE})\n", flush=True)
+            wrong.append(False)
+        except AnyEcgError as error:  # of one question; others may follow
+            _say(f"anyecg: {error}")
+            wrong.append(True)
+    if not wrong and not sys.stdin.isatty():
+        raise UsageError("No question was asked: give --question TEXT, or a question a line on stdin.")
+    if any(wrong):
+        raise typer.Exit(1)
+
+
+def _questions() -> Iterator[str]:
+    """Of a person at a terminal, or of a file; an empty line, `exit` or the end ends them."""
+    typed = sys.stdin.isatty()
+    if typed:
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401 - a line can then be edited, and an earlier one had again
+    while True:
+        try:
+            line = input("> " if typed else "").strip()
+        except EOFError:
+            return
+        if not line or line == "exit":
+            return
+        if not typed:
+            print(f"> {line}", flush=True)
+        yield line
+
+
+def _desk(config: Path | None, networks: Path | None, weights: Path | None, folder: Path) -> Desk:
+    """The language model of cloud.toml, or that of a folder, and networks that read for it."""
+    from models.anyecg.chat.stretches import Desk
+
+    language, encoder = _language(config, weights)
+    read = partial(read_strip, networks=networks, encoder=encoder)
+    return Desk(language(), read, folder, _say if sys.stderr.isatty() else _hush)
+
+
+def _language(config: Path | None, weights: Path | None) -> tuple[Callable[[], Chat], Path]:
+    """What loads the language model of cloud.toml, or of a folder; and the encoder that it learned with."""
+    from cloud.config import CloudConfig
+    from cloud.language import load_chat
+    from models.anyecg.chat.eyes import ENCODER
+    from models.config import load
+
+    chosen = load(config, CloudConfig).chat
+    chosen = chosen if weights is None else chosen.model_copy(update={"weights": weights})
+
+    def language() -> Chat:
+        chat = load_chat(chosen)
+        if chat is None:
+            raise UsageError(f'{config}: chat.size = "off"; there is no language model to ask.')
+        return chat
+
+    return language, ENCODER if weights is None else weights / ENCODER.name
+
+
+def read_strip(recording: Recording, record: str, networks: Path | None, encoder: Path) -> Reading:
+    """The recording as served, by the networks that had left `record` ("mitdb/208") out."""
+    from cloud.reading import read
+
+    screener, localizer = _networks(_left_out(networks, record))
+    parts = _parts(recording, screener, [], everything=True)
+    return read(parts, localizer, _eyes(encoder), bounds=(0.0, recording.duration_s))
+
+
+@cache
+def _eyes(encoder: Path) -> Eyes:
+    from models.anyecg.chat.eyes import Eyes
+
+    return Eyes(encoder)
 
 
 # -- the whole loop -----------------------------------------------------------------------------------------
@@ -388,22 +553,6 @@ def train_chat(
         train_adapter(out, corpus.draw, chosen)
 
 
-def read_strip(recording: Recording, record: str, networks: Path | None, encoder: Path) -> Reading:
-    """The recording as served, by the networks that had left `record` ("mitdb/208") out."""
-    from cloud.reading import read
-
-    screener, localizer = _networks(_left_out(networks, record))
-    parts = _parts(recording, screener, [], everything=True)
-    return read(parts, localizer, _eyes(encoder), bounds=(0.0, recording.duration_s))
-
-
-@cache
-def _eyes(encoder: Path) -> Eyes:
-    from models.anyecg.chat.eyes import Eyes
-
-    return Eyes(encoder)
-
-
 @dataset_app.command("build")
 def dataset_build(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the JSONL files and card.json go.")],
@@ -420,7 +569,9 @@ def dataset_build(
 @app.command()
 def evaluate(
     what: Annotated[What, typer.Argument(help="What is measured.")],
-    data: Annotated[Path, typer.Option(metavar="DIR", help="WFDB records with annotations.")],
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="WFDB records with annotations, or of the rows' ECGs.")
+    ] = None,
     database: Annotated[
         str | None, typer.Option(metavar="NAME", help="DIR holds many databases: this one.")
     ] = None,
@@ -440,6 +591,18 @@ def evaluate(
     annotator: Annotated[str, typer.Option(metavar="EXT", help="Of the annotation files.")] = "atr",
     skip: Annotated[float, typer.Option(min=0, metavar="S", help="Beats before it do not count.")] = 0.0,
     strips: Annotated[int, typer.Option(min=1, help="Localization: by record, type and protocol.")] = 4,
+    readings: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="chat, reports: of `train chat`; its held-out fold.")
+    ] = None,
+    questions: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="chat, reports: rows of `dataset build`, over --data.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Of the language model. Absent: shipped.")
+    ] = None,
+    sample: Annotated[int, typer.Option(min=1, help="chat, reports: strips or rows, drawn evenly.")] = 100,
+    seed: Annotated[int, typer.Option(help="chat, reports: of what is drawn and how it is asked.")] = 0,
+    config: Config = None,
     only_flagged: Annotated[
         bool, typer.Option("--only-flagged", help="Send what the edge flags, as in operation, not all.")
     ] = False,
@@ -448,8 +611,24 @@ def evaluate(
 ) -> None:
     """What is served, beside what experts said and beside what needs no ECG."""
     from models.evaluation import run as evaluation
+    from models.evaluation.chat_choice import Choice
     from models.evaluation.shown import progress, table
 
+    if what in {What.CHAT, What.REPORTS}:
+        choice = Choice(
+            readings=readings,
+            questions=questions,
+            data=data,
+            folds=_folds(networks),
+            size=sample,
+            seed=seed,
+            reports_only=what is What.REPORTS,
+        )
+        figures = _consulted(choice, networks, config, weights)
+        print(json.dumps(figures, allow_nan=False) if as_json else table(figures))
+        return
+    if data is None:
+        raise UsageError(f"anyecg evaluate {what} needs --data DIR.")
     chosen = evaluation.Chosen(
         data=data,
         database=database,
@@ -503,12 +682,27 @@ def serve(
     )
 
 
+def _consulted(choice: Choice, networks: Path | None, config: Path | None, weights: Path | None) -> Figures:
+    """Figures of the language model of cloud.toml, or of the one whose weights are in a folder."""
+    from models.evaluation.chat import evaluate
+    from models.evaluation.shown import progress
+
+    language, encoder = _language(config, weights)
+    return evaluate(choice, language, partial(read_strip, networks=networks, encoder=encoder), progress(_say))
+
+
+def _folds(networks: Path | None) -> dict[str, int] | None:
+    """Of a training, None where there are none."""
+    if networks is None or not (networks / "folds.json").is_file():
+        return None
+    folds: dict[str, int] = json.loads((networks / "folds.json").read_text())
+    return folds
+
+
 def _left_out(training: Path | None, record: str) -> Path | None:
     """Of a training the networks that had left `record` ("mitdb/208") out; else the folder itself."""
-    if training is None or not (training / "folds.json").is_file():
-        return training
-    fold = json.loads((training / "folds.json").read_text()).get(record)
-    return training if fold is None else training / f"fold{fold}"
+    fold = (_folds(training) or {}).get(record)
+    return training if training is None or fold is None else training / f"fold{fold}"
 
 
 @cache
@@ -517,6 +711,10 @@ def _networks(folder: Path | None) -> tuple[Screener, Localizer]:
     from models.anyecg.localizer import Localizer
     from models.screener.runtime import Screener
 
+    if folder is not None:
+        missing = [name for name in TRAINED if not (folder / name).is_file()]
+        if missing:
+            raise UsageError(f"{folder} lacks {', '.join(missing)}: anyecg train localizer, and screener.")
     return Screener(None if folder is None else folder / "screener.onnx"), Localizer(folder)
 
 
@@ -632,6 +830,10 @@ def _version(show: Annotated[bool, typer.Option("--version", help="Print the ver
 
 def _say(sentence: str) -> None:
     print(sentence, file=sys.stderr, flush=True)
+
+
+def _hush(_sentence: str) -> None:
+    """Progress that nobody watches."""
 
 
 def _log(verbose: bool) -> None:

@@ -45,6 +45,8 @@ class Chosen:
 
 def evaluate(what: What, chosen: Chosen, serve: Serve, step: Callable[[str], None]) -> Figures:
     """One JSON object of figures; `step` hears of every record that is through."""
+    if what is What.CHAT or what is What.REPORTS:
+        raise UsageError(f"anyecg evaluate {what} asks a language model: models.evaluation.chat.")
     if what is What.QUALITY:
         return quality_figures(chosen.data)
     if what is What.RHYTHM and chosen.database is None and is_strip_folder(chosen.data):

@@ -13,3 +13,5 @@ class What(StrEnum):
     LOCALIZATION = "localization"
     SCREENER = "screener"
     QUALITY = "quality"
+    CHAT = "chat"
+    REPORTS = "reports"

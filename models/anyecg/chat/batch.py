@@ -3,13 +3,15 @@
 In: `{"id", "question", "ecgs": [{"record", "start", "end", "leads"?}]}`, the record a path without extension,
 times in seconds of the recording. Out: `{"id", "answer", "findings": [{"label", "code", "start_s", "end_s",
 "probability"}], "claims_checked", "claims_replaced", "abstained", "seconds"}`, findings of the ECGs in order,
-in seconds of the recording; a row that cannot be answered has `{"id", "error"}` and stops nobody.
+in seconds of the recording, `seconds` what the row took. A row that cannot be answered has `{"id", "error"}`,
+stops nobody, and is tried again the next time.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,93 +19,163 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.anyecg.chat.consultation import Answer, Consultation, abstained, wanted
 from models.anyecg.chat.readings import Reading
-from models.errors import AnyEcgError, UsageError
+from models.errors import UsageError
+
+MOST = 6  # ECGs at once
+LONGEST_QUESTION = 500  # characters
+Ident = str | int
 
 
 class EcgRef(BaseModel):
     """Which stretch of which recording; absent bounds and leads: all of it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    record: str
-    start: float = Field(0.0, ge=0)
-    end: float | None = None
-    leads: tuple[str, ...] | None = None
+    record: str = Field(min_length=1)
+    start: float = Field(0.0, ge=0, allow_inf_nan=False)
+    end: float | None = Field(None, allow_inf_nan=False)
+    leads: tuple[str, ...] | None = Field(None, min_length=1)
 
 
 class Question(BaseModel):
     """A row of the file."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
-    id: str
+    id: Ident
     question: str
     ecgs: tuple[EcgRef, ...] = Field(min_length=1)
 
 
 Consult = Callable[[Sequence[EcgRef]], tuple[Consultation, Sequence[Reading]]]
+Say = Callable[[str], None]
 
 
-def answer_all(questions: Path, out: Path, consult: Consult, progress: Callable[[str], None]) -> int:
+def answer_all(questions: Path, out: Path, consult: Consult, say: Say, every: int = 1) -> int:
     """Appends to `out` what it lacks; returns how many rows could not be answered.
 
-    UsageError where there is no such file. A half-written last line of `out` is written again.
+    `say` hears of each of those, and of every so many rows that are through. A half-written last line of
+    `out` is written again. UsageError where `questions` or `out` cannot be read.
     """
-    if not questions.is_file():
-        raise UsageError(f"{questions} does not exist; give a file with a question as JSON in each line.")
-    rows = [line for line in questions.read_text(encoding="utf-8").splitlines() if line.strip()]
+    rows = _rows(questions)
+    if out.resolve() == questions.resolve():
+        raise UsageError(f"--out {out} is the file of the questions; give another one.")
     done = _answered(out)
-    failed = 0
+    told = _Told(len(rows), every, say)
+    failed, asked = 0, set[Ident]()
     with out.open("a", encoding="utf-8") as file:
-        for number, line in enumerate(rows, start=1):
-            row = _row(number, line, done, consult)
-            if row is None:
-                continue
-            failed += "error" in row
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            progress(f"{number}/{len(rows)} {row['id']}: {row.get('error') or row['seconds']}")
+        for number, line in rows:
+            row = _row(number, line, asked, done, consult)
+            if row is not None:
+                failed += "error" in row
+                file.write(json.dumps(row, allow_nan=False) + "\n")
+                file.flush()
+            told.row(row)
     return failed
 
 
-def _answered(out: Path) -> set[str]:
-    """Ids that `out` holds; what a kill left of its last line is cut off."""
+class _Told:
+    """Says how far it is, how long it will take, and what went wrong."""
+
+    def __init__(self, size: int, every: int, say: Say) -> None:
+        self._size, self._every, self._say = size, every, say
+        self._begun, self._through, self._new = time.monotonic(), 0, 0
+
+    def row(self, row: Mapping[str, Any] | None) -> None:
+        """None: it had been answered before."""
+        self._through += 1
+        self._new += row is not None
+        if row is not None and "error" in row:
+            self._say(f"{row['id']}: {row['error']}")
+        last = self._through == self._size
+        if self._new and (last or (row is not None and self._new % self._every == 0)):
+            left = (time.monotonic() - self._begun) / self._new * (self._size - self._through)
+            self._say(f"{self._through}/{self._size} through, about {left:.0f} s left.")
+
+
+def _rows(questions: Path) -> list[tuple[int, str]]:
+    """(number, text) of the lines that hold something."""
+    if not questions.is_file():
+        raise UsageError(f"{questions} does not exist; give a file with a question as JSON in each line.")
+    try:  # not splitlines: a JSON string may hold other line separators
+        lines = questions.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{questions} cannot be read as UTF-8 text: {error}.") from error
+    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+
+
+def _answered(out: Path) -> set[Ident]:
+    """Ids that `out` answers; errors and what a kill left of its last line are taken out of it."""
+    if out.is_dir():
+        raise UsageError(f"--out {out} is a folder; give a file for the answers.")
+    out.parent.mkdir(parents=True, exist_ok=True)
     if not out.is_file():
         return set()
     text = out.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        out.write_text(whole, encoding="utf-8")
-    return {json.loads(line)["id"] for line in whole.splitlines()}
+    lines = text[: text.rfind("\n") + 1].splitlines(keepends=True)
+    try:
+        rows = [(json.loads(line), line) for line in lines]
+        kept = [(row["id"], line) for row, line in rows if "error" not in row]
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsageError(f"--out {out} holds something else than answers; give another file.") from error
+    if len("".join(line for _, line in kept)) < len(text):
+        staging = out.with_name(f"{out.name}.new")
+        staging.write_text("".join(line for _, line in kept), encoding="utf-8")
+        staging.replace(out)
+    return {ident for ident, _ in kept}
 
 
-def _row(number: int, line: str, done: set[str], consult: Consult) -> dict[str, Any] | None:
-    """The answer to a line; None where it is already there."""
-    ident = f"line {number}"
+def _row(
+    number: int, line: str, before: set[Ident], done: set[Ident], consult: Consult
+) -> dict[str, Any] | None:
+    """The answer to a line, whose id is then among those `before`; None where it is already there."""
+    ident: Ident = f"line {number}"
     try:
         raw = json.loads(line)
-        ident = str(raw["id"]) if isinstance(raw, dict) and "id" in raw else ident
+        if isinstance(raw, dict) and isinstance(raw.get("id"), Ident):
+            if raw["id"] in before:
+                raise UsageError(f"an earlier row has the id {raw['id']} too.")
+            ident = raw["id"]
+            before.add(ident)
         if ident in done:
             return None
         asked = Question.model_validate(raw)
-        consultation, readings = consult(asked.ecgs)
-        return {"id": ident, **_answer(consultation.answer(asked.question), readings)}
-    except ValidationError as error:
+        return {"id": ident, **answered(asked.question, asked.ecgs, consult)}
+    except ModuleNotFoundError:  # an extra that is not installed: no row can be answered
+        raise
+    except Exception as error:  # whatever is wrong with a row, the others are answered
+        return {"id": ident, "error": f"line {number}: {_sentence(error)}"}
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, ValidationError):
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "row"
-        return {"id": ident, "error": f"line {number}: {where}: {first['msg']}"}
-    except json.JSONDecodeError as error:
-        return {"id": ident, "error": f"line {number} is no JSON: {error}"}
-    except (AnyEcgError, ValueError) as error:
-        return {"id": ident, "error": f"line {number}: {error}"}
+        return f"{where}: {first['msg']}."
+    if isinstance(error, json.JSONDecodeError):
+        return f"this is no JSON: {error}."
+    return str(error) or repr(error)
 
 
-def _answer(answer: Answer, readings: Sequence[Reading]) -> dict[str, Any]:
+def short(question: str) -> str:
+    """The question on one line; UsageError where there is none, or it is too long to be one."""
+    line = " ".join(question.split())
+    if not 0 < len(line) <= LONGEST_QUESTION:
+        raise UsageError(f"A question has 1 to {LONGEST_QUESTION} characters, this one has {len(line)}.")
+    return line
+
+
+def answered(question: str, ecgs: Sequence[EcgRef], consult: Consult) -> dict[str, Any]:
+    """The row of an answer, without its id."""
+    begun = time.monotonic()
+    line = short(question)
+    consultation, readings = consult(ecgs)
+    answer = consultation.answer(line)
     return {
         "answer": answer.text,
         "findings": [row for reading in readings for row in _findings(answer, reading)],
         "claims_checked": answer.claims,
         "claims_replaced": answer.replaced,
         "abstained": abstained(answer, readings),
-        "seconds": answer.seconds,
+        "seconds": round(time.monotonic() - begun, 3),
     }
 
 

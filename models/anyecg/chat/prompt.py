@@ -22,6 +22,7 @@ from models.anyecg.chat.slots import DATE
 from models.anyecg.chat.statements import MOST_SPANS, found_of, located, regularity, share
 from models.anyecg.chat.tokenizer import ANSWER, CONTENT, ECG, ECG_END, END, EVIDENCE, QUESTION, Tokenizer
 from models.anyecg.evidence import MOST_ECGS, QUANTITIES, Evidence, Fact
+from models.errors import AnyEcgError
 from models.recordings import LEADS
 from models.verdicts import LABELS, Kind
 
@@ -88,10 +89,15 @@ def answering(words: Tokenizer, answer: str) -> list[int]:
     return ids + words.marker(END)
 
 
+class TooLongError(AnyEcgError, ValueError):
+    """ECGs, what was found of them, a question and its answer take more tokens than there may be."""
+
+
 def fits(tokens: int, longest: int = LONGEST) -> None:
     if tokens > longest:
-        raise ValueError(
-            f"The conversation has {tokens} tokens, {longest} are the most: give shorter or fewer ECGs."
+        raise TooLongError(
+            f"The conversation has {tokens} tokens, {longest} are the most: "
+            f"give ECGs that are {tokens - longest} s shorter in all, or fewer of them."
         )
 
 
