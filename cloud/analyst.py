@@ -28,8 +28,9 @@ from cloud.rules import (
     runs,
     stretches,
 )
+from models.anyecg.fusion import SHARE
 from models.anyecg.labels import RHYTHM_TOKENS, RHYTHMS
-from models.anyecg.localizer import LEAST_S, RHYTHM_S, Localization, Localizer, label_of
+from models.anyecg.localizer import LEAST_S, RHYTHM_S, Localization, Localizer
 from models.ecg import Mask, Microvolts, Segment, mask_to_spans
 from models.signals.measure import Intervals, measure_intervals
 from models.verdicts import Finding, Measurements
@@ -143,7 +144,7 @@ class EpisodeAnalyst:
     def _decide(
         self, segment: Segment, first: int, microvolts: Microvolts, missing: Mask, decided: int
     ) -> list[Finding]:
-        """The part's new beats, and the V and S among them as findings."""
+        """The part's new beats, and the ectopic ones among them as findings."""
         if microvolts.shape[1] < LEAST_S * segment.fs or missing.all():
             self._note_rhythm(None, segment, first, decided)
             return []
@@ -151,7 +152,7 @@ class EpisodeAnalyst:
         self._note_rhythm(found, segment, first, decided)
         peaks = found.peaks
         chances, shapes = found.chances(), found.forms()
-        labels = [label_of(chance, self._network.thresholds) for chance in chances]
+        labels = found.labels(self._network.thresholds)
         read = [clear(self.darks, r, r) for r in (peaks + first).tolist()]
         normal = np.asarray([label == "N" for label in labels], dtype=np.bool_)
         normal &= np.asarray(read, dtype=np.bool_)
@@ -167,6 +168,7 @@ class EpisodeAnalyst:
                 label=label,
                 form=shapes[i],
                 chances=chances[i],
+                share=float(found.shares[i]),
                 first=int(intervals.onsets[i]) + first,
                 last=int(intervals.offsets[i]) + first,
                 readable=read[i],
@@ -209,9 +211,9 @@ class EpisodeAnalyst:
             first=beat.first,
             last=beat.last,
             leads=segment.leads,
-            probability=beat.chances[beat.label],
+            probability=beat.chances.get(beat.label),
             evidence={
-                "threshold": self._network.thresholds[beat.label],
+                **self._decided_by(beat),
                 "r_peak": beat.r,
                 "rr_ms": round(1000 * rr / segment.fs) if rr else None,
                 "prematurity": round(rr / usual, 3) if rr and usual else None,  # under 1 is early
@@ -219,6 +221,11 @@ class EpisodeAnalyst:
                 "model": self._network.model,
             },
         )
+
+    def _decided_by(self, beat: Beat) -> dict[str, Any]:
+        if beat.label == "F":
+            return {"ventricular_share": round(beat.share, 2), "rule": f"ventricular share >= {SHARE}"}
+        return {"threshold": self._network.thresholds[beat.label]}
 
     def _note_baseline(self, fs: float, first: int, microvolts: Microvolts, decided: int) -> None:
         """The median of every decided half second, on the episode's own grid; 0 where nothing came."""

@@ -31,9 +31,10 @@ class Beat:
     """A decided beat."""
 
     r: int  # sample of the R peak
-    label: str  # N, S or V
+    label: str  # N, S, V or F
     form: str = "PLAIN"  # L, R or PACED where it is
     chances: Mapping[str, float] = field(default_factory=dict)  # label -> probability
+    share: float = 0.0  # of a ventricular beat in it, `models.anyecg.fusion`
     first: int  # QRS onset
     last: int  # QRS offset
     readable: bool

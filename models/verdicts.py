@@ -50,7 +50,7 @@ LABELS: Mapping[str, Label] = _table(
     ("N", "normal beat", None, "N", Kind.BEAT, _NET),
     ("S", "supraventricular premature beat", "63593006", "S", Kind.BEAT, _NET),
     ("V", "ventricular premature beat", "17338001", "V", Kind.BEAT, _NET),
-    ("F", "fusion beat", "13640000", "F", Kind.BEAT, _NOT),
+    ("F", "fusion beat", "13640000", "F", Kind.BEAT, _RULE),
     ("Q", "unclassifiable beat", None, "Q", Kind.BEAT, _NOT),
     ("L", "left bundle branch block beat", "164909002", "L", Kind.BEAT, _NOT),
     ("R", "right bundle branch block beat", "59118001", "R", Kind.BEAT, _NOT),

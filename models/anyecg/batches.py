@@ -31,8 +31,7 @@ RHYTHM_SHARES = {
 }
 RARE_SHARE = 0.5  # of the stretches of beat-annotated records: placed over a random S, V or F beat
 TAUGHT = np.asarray([N, S, V, V])  # of N, S, V, F: what the network shall say
-WEIGHTS = np.asarray([1.0, 1.5, 1.0, 8.0], dtype=np.float32)  # and its weight in the loss
-FUSION_SHARE, MANY_FUSION = 0.5, 50  # of the rare beats drawn, in a record of so many fusion beats
+WEIGHTS = np.asarray([1.0, 1.5, 1.0, 4.0], dtype=np.float32)  # and its weight in the loss
 PEAK_SIGMA = 1.2  # steps: 37 ms
 NOISE_DB = (0.0, 24.0)
 
@@ -142,11 +141,8 @@ def placed(rng: np.random.Generator, track: Track, seconds: float) -> float:
 
 
 def rare_beat(rng: np.random.Generator, kinds: Codes) -> int | None:
-    """The place of an S, V or F beat; None where there is none. Of many fusion beats half the draws: they lie
-    so close to normal ones that they are learned last."""
-    fusion = np.flatnonzero(kinds == F)
-    often = FUSION_SHARE * min(1.0, len(fusion) / MANY_FUSION)
-    rare = fusion if rng.random() < often else np.flatnonzero((kinds >= S) & (kinds <= F))
+    """The place of an S, V or F beat; None where there is none."""
+    rare = np.flatnonzero((kinds >= S) & (kinds <= F))
     return int(rng.choice(rare)) if len(rare) else None
 
 

@@ -21,6 +21,7 @@ import onnxruntime
 from scipy import signal
 
 from models.anyecg.familiar import Familiar
+from models.anyecg.fusion import SHARE, ventricular_shares
 from models.anyecg.labels import BEATS, MORPHOLOGY, RHYTHM_TOKENS, RHYTHMS, STEP, TOKEN, lead_indices
 from models.anyecg.rr import lag_irregularity, rr_numbers, rr_tokens
 from models.anyecg.shapes import aligned, cut, describe
@@ -76,11 +77,18 @@ class Localization:
     tokens: Floats  # (token, channel) of the encoder, 0.25 s each
     strange: Floats  # (token,) how unlike the training records, 1 is usual; see `models.anyecg.familiar`
     irregularity: Floats  # (beat,), NaN where too few intervals are known
+    shares: Floats  # (beat,) of a ventricular beat in it; see `models.anyecg.fusion`
     step_s: float = RHYTHM_S
 
     def chances(self) -> list[dict[str, float]]:
         """Probability of each class of each beat."""
         return [dict(zip(BEATS, row, strict=True)) for row in self.beats.round(4).tolist()]
+
+    def labels(self, thresholds: Mapping[str, float]) -> list[str]:
+        """N, S, V, or F of each beat: what no network calls ectopic may be a fusion beat."""
+        of_networks = (label_of(chances, thresholds) for chances in self.chances())
+        fused = self.shares >= SHARE
+        return ["F" if f and label == "N" else label for label, f in zip(of_networks, fused, strict=True)]
 
     def forms(self) -> list[str]:
         """PLAIN, L, R or PACED, the likeliest for each beat."""
@@ -165,7 +173,7 @@ def localize(
     if missing is not None:
         seconds = seconds[~missing[np.minimum((seconds * fs).astype(np.int64), len(missing) - 1)]]
     rhythm = nets.rhythm(padded, names, gain, rr_tokens(seconds, len(tokens)))
-    beats, morphology, irregular = _classes(nets, x, seconds, opinion)
+    beats, morphology, irregular, shares = _classes(nets, x, seconds, opinion)
     irregular_steps = per_step(irregular, seconds, len(rhythm))
     rhythm = _with_intervals(rhythm, irregular_steps, nets.fibrillation)
     beats = _gated(beats, irregular, seconds, rhythm[:, RHYTHMS.index("AFIB")])
@@ -178,6 +186,7 @@ def localize(
         tokens=tokens[: -(-length // TOKEN)],
         strange=nets.familiar.strangeness(tokens[: -(-length // TOKEN)]),
         irregularity=irregular,
+        shares=shares,
     )
 
 
@@ -189,20 +198,22 @@ def _peaks(peak: Floats) -> npt.NDArray[np.float64]:
     return np.asarray((at + shift + 0.5) * STEP / NETWORK_FS)
 
 
-def _classes(nets: Nets, x: Floats, seconds: Seconds, opinion: Floats) -> tuple[Floats, Floats, Floats]:
-    """(beat, BEATS), (beat, MORPHOLOGY) probabilities and (beat,) irregularity."""
+def _classes(
+    nets: Nets, x: Floats, seconds: Seconds, opinion: Floats
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """(beat, BEATS), (beat, MORPHOLOGY) probabilities, (beat,) irregularity and ventricular shares."""
     if not len(seconds):
-        return (
-            np.zeros((0, len(BEATS)), np.float32),
-            np.zeros((0, len(MORPHOLOGY)), np.float32),
-            np.zeros(0, np.float32),
-        )
+        none = np.zeros(0, np.float32)
+        return np.zeros((0, len(BEATS)), np.float32), np.zeros((0, len(MORPHOLOGY)), np.float32), none, none
     at = np.minimum(np.rint(seconds * NETWORK_FS).astype(np.int64), x.shape[1] - 1)
-    sequence, morphology = nets.beats(*describe(cut(x, aligned(x, at))), rr_numbers(seconds))
+    lying = aligned(x, at)
+    sequence, morphology = nets.beats(*describe(cut(x, lying)), rr_numbers(seconds))
     dense = opinion[np.minimum(at // STEP, len(opinion) - 1)]
     mixed = np.exp(CLASSIFIER_SHARE * sequence + (1 - CLASSIFIER_SHARE) * dense)
     mixed /= mixed.sum(axis=1, keepdims=True)
-    return mixed, np.exp(morphology), lag_irregularity(seconds, mixed[:, BEATS.index("V")] > 0.5)
+    ventricular = mixed[:, BEATS.index("V")]
+    shares = ventricular_shares(x, lying, ventricular)
+    return mixed, np.exp(morphology), lag_irregularity(seconds, ventricular > 0.5), shares
 
 
 def per_step(of_beats: Floats, seconds: Seconds, steps: int) -> Floats:

@@ -19,7 +19,7 @@ TINY = 1e-4
 
 def cut(signal: Floats, peaks: npt.NDArray[np.int64]) -> Floats:
     """(beat, lead, 112) around each peak of a scaled stretch (lead, sample at 128 Hz); 0 outside it."""
-    return _around(signal, peaks, BEFORE, AFTER)
+    return around(signal, peaks, BEFORE, AFTER)
 
 
 def aligned(signal: Floats, peaks: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -29,7 +29,7 @@ def aligned(signal: Floats, peaks: npt.NDArray[np.int64]) -> npt.NDArray[np.int6
     """
     if len(peaks) < 3:
         return peaks
-    wide = _around(signal, peaks, BEFORE - QRS.start + SHIFT, QRS.stop - BEFORE + SHIFT)
+    wide = around(signal, peaks, BEFORE - QRS.start + SHIFT, QRS.stop - BEFORE + SHIFT)
     views = sliding_window_view(wide, QRS.stop - QRS.start, axis=2)  # (beat, lead, shift, sample)
     usual = np.median(views[:, :, SHIFT], axis=0)
     usual = usual - usual.mean(axis=1, keepdims=True)
@@ -39,7 +39,7 @@ def aligned(signal: Floats, peaks: npt.NDArray[np.int64]) -> npt.NDArray[np.int6
     return np.asarray(np.clip(peaks + best - SHIFT, 0, signal.shape[1] - 1), dtype=np.int64)
 
 
-def _around(signal: Floats, peaks: npt.NDArray[np.int64], before: int, after: int) -> Floats:
+def around(signal: Floats, peaks: npt.NDArray[np.int64], before: int, after: int) -> Floats:
     """(beat, lead, before + after); 0 outside the stretch."""
     padded = np.pad(signal, ((0, 0), (before, after)))
     index = peaks[:, None] + np.arange(before + after)

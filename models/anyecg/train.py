@@ -35,7 +35,7 @@ from models.dataset.tracks import Track, data_hash, fold_by_record
 from models.signals.conditioning import NETWORK_FS
 from models.training import DEVICE, claim, fit, say
 
-VERSION = "2"
+VERSION = "3"
 RHYTHM_CHECKPOINT = "rhythm.checkpoint"
 PLAIN = {
     "scale": [1.0] * len(RHYTHMS),

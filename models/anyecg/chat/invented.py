@@ -137,9 +137,10 @@ def _beats(rng: Random, seconds: float) -> Beats:
         rng.choice((0.02, 0.05, 0.2)),
     )
     often = {kind: rng.choice((0, 0, 0.03, 0.15, 0.5)) for kind in ("V", "S")}
+    often["F"] = rng.choice((0, 0, 0, 0.05, 0.15))
     out, at = [], rng.uniform(0, rr)
     while at < seconds:
-        kind = next((k for k in rng.sample(("V", "S"), 2) if rng.random() < often[k]), "N")
+        kind = next((k for k in rng.sample([*often], 3) if rng.random() < often[k]), "N")
         out.append((round(at, 3), kind))
         at += max(0.25, rr * rng.gauss(1, unsteady) * (1.0 if kind == "N" else 1.3))
     return out

@@ -40,7 +40,7 @@ def test_every_surface_carries_its_wording(page: Page, server: Any, commit: Comm
         WORDING,
         "AI-generated, not yet reviewed",
         "A browser is not a primary alarm",
-        "Not assessed: fusion beat, unclassifiable beat",
+        "Not assessed: unclassifiable beat, left bundle",
         "ST, QTc",
     ):
         assert sentence in text

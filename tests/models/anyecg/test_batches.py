@@ -248,7 +248,7 @@ def test_fusion_beats_are_taught_as_ventricular_with_more_weight(
     make_track: MakeTrack, rng: np.random.Generator
 ) -> None:
     _, _, beat, known = beats_wanted(rng, make_track(beats=BEATS, kinds=[N, N, F, N, N]), 0.0, 1.0)
-    assert known[beat == V].tolist() == [8, 8, 8]
+    assert known[beat == V].tolist() == [4, 4, 4]
 
 
 def test_a_rare_beat_is_ectopic_or_a_fusion_beat(rng: np.random.Generator) -> None:

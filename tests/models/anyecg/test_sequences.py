@@ -93,7 +93,7 @@ def test_labels_weigh_what_somebody_said() -> None:
     kinds = np.asarray([N, S, V, F, UNKNOWN], dtype=np.int8)
     wanted, weight, morphology, told = _labels(kinds, np.asarray([0, LBBB, 2, UNKNOWN, 3], dtype=np.int8))
     assert wanted.tolist() == [N, S, V, V, 0]
-    assert weight.tolist() == [1, 1.5, 1, 8, 0]
+    assert weight.tolist() == [1, 1.5, 1, 4, 0]
     assert morphology.tolist() == [0, LBBB, 2, 0, 3]
     assert told.tolist() == [1, 1, 1, 0, 1]
 
