@@ -218,7 +218,7 @@ WRONG = {
     "has no lead V9; it has MLII": ["excerpt", "--leads", "V9", "--question", "x"],
     "too short; 2 s are the least": ["excerpt@1-2.5", "--question", "x"],
     "7 ECGs at once; one to 6": [*["excerpt@0-9"] * 7, "--question", "x"],
-    "1500 s; 848 s are the most": [*["excerpt"] * 4, "excerpt@0-300", "--question", "x"],
+    "1500 s; 648 s are the most": [*["excerpt"] * 4, "excerpt@0-300", "--question", "x"],
     "--question is empty": ["excerpt", "--question", " "],
     "not both": ["excerpt", "--question", "x", "--batch", "q.jsonl", "--out", "a.jsonl"],
     "the rows of the file name their ECGs": ["excerpt", "--batch", "q.jsonl", "--out", "a.jsonl"],

@@ -84,7 +84,7 @@ class _Told:
         self._through += 1
         self._new += row is not None
         if row is not None and "error" in row:
-            self._say(f"{row['id']}: {row['error']}")
+            self._say(row["error"])
         last = self._through == self._size
         if self._new and (last or (row is not None and self._new % self._every == 0)):
             left = (time.monotonic() - self._begun) / self._new * (self._size - self._through)

@@ -1,7 +1,8 @@
 """Conversations about ECGs that a language model is trained on, drawn from the readings.
 
-Stage 1 asks for reports, stage 2 everything that can be asked of one ECG, stage 3 of several too. A
-conversation is a function of its stage, the seed and its place. Patients of the held-out fold are in none.
+Stage 1 asks for reports, stage 2 everything that can be asked of one ECG, stage 3 of several too. Before
+them, in stage 0, a model that has never read a sentence learns what questions mean, of ECGs it is not shown.
+A conversation is a function of its stage, the seed and its place. Patients of the held-out fold are in none.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from models.anyecg.evidence import Evidence
 from models.errors import UsageError
 
 T = TypeVar("T")
-STAGES = (1, 2, 3)
+STAGES = (0, 1, 2, 3)
+MEANT = 8  # questions of a conversation in stage 0
 WITHHELD = 0.25  # share of the conversations without evidence
 ALTERED, INVENTED = 0.2, 0.2  # share of the ECGs, where evidence is given
 TURNS = (0.45, 0.2, 0.12, 0.08, 0.06, 0.04, 0.03, 0.02)  # of one turn, two, ...
@@ -78,8 +80,9 @@ class Corpus:
     def draw(self, stage: int, size: int, *seed: int) -> list[Conversation]:
         """`size` conversations of a stage, which replays what earlier ones ask."""
         if stage not in STAGES:
-            raise ValueError(f"stage {stage}; there are 1, 2 and 3.")
-        return [self._conversation(stage, Random(f"{stage} {seed} {i}")) for i in range(size)]
+            raise ValueError(f"stage {stage}; there are 0, 1, 2 and 3.")
+        draw = self._conversation if stage else self._meant
+        return [draw(stage, Random(f"{stage} {seed} {i}")) for i in range(size)]
 
     def texts(self, size: int, *seed: int) -> Iterator[str]:
         """What is written in `size` conversations of stage 3, for a tokenizer to learn."""
@@ -87,10 +90,24 @@ class Corpus:
             yield from conversation.evidence or ()
             yield from (line for turn in conversation.turns for line in turn)
 
+    def _meant(self, _stage: int, rng: Random) -> Conversation:
+        """Questions, each answered by its plan alone: many for the price of one about an ECG."""
+        ecgs = self._ecgs(rng, self._count(rng), real=False)
+        asker = Asker(STAGES[-1], [ecg.evidence for ecg in ecgs], withheld=False)
+        asked = (asker.draw(rng) for _ in range(MEANT))
+        return Conversation(
+            ecgs=tuple(np.zeros((1, self._width), dtype=np.float32) for _ in ecgs),
+            evidence=None,
+            turns=tuple((question, str(plan)) for plan, question in asked),
+        )
+
+    def _count(self, rng: Random) -> int:
+        """Of the ECGs of stage 3."""
+        return rng.choices(range(2, 7), SEVERAL)[0] if rng.random() < SEVERAL_SHARE else 1
+
     def _conversation(self, stage: int, rng: Random) -> Conversation:
         withheld = rng.random() < WITHHELD
-        several = stage == STAGES[-1] and rng.random() < SEVERAL_SHARE
-        count = rng.choices(range(2, 7), SEVERAL)[0] if several else 1
+        count = self._count(rng) if stage == STAGES[-1] else 1
         ecgs, room = _fitting(self._ecgs(rng, count, real=withheld))
         asker = Asker(stage, [ecg.evidence for ecg in ecgs], withheld)
         return Conversation(
@@ -144,7 +161,7 @@ def _fitting(ecgs: list[Ecg]) -> tuple[list[Ecg], int]:
 def _turns(rng: Random, asker: Asker, room: int) -> Iterator[tuple[str, str]]:
     """As many as drawn, as far as they fit; one at least."""
     wanted = rng.choices(range(1, 9), TURNS)[0]
-    wanted = min(wanted, REPORTS) if asker.stage == STAGES[0] else wanted
+    wanted = min(wanted, REPORTS) if asker.stage == 1 else wanted
     said = 0
     while not said or (said < wanted and room > 0):
         turn = _turn(rng, asker)

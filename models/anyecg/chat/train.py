@@ -2,10 +2,11 @@
 
     anyecg train chat --out DIR        (reads ANYECG_DATA)
 
-1 reports; 2 localization and questions too; 3 several ECGs too. `draw(stage, size, seed, number)` gives the
-conversations; the same arguments give the same ones. DIR receives a checkpoint a stage, from which a killed
-training goes on, and what is shipped: `tokenizer.json`, `connector.onnx` and `decoder.onnx` of the small
-model, or the adapter and the connector of another.
+1 reports; 2 localization and questions too; 3 several ECGs too; a model from scratch begins with 0, what
+questions mean. `draw(stage, size, seed, number)` gives the conversations; the same arguments give the same
+ones. DIR receives a checkpoint a stage, from which a killed training goes on, and what is shipped:
+`tokenizer.json`, `connector.onnx` and `decoder.onnx` of the small model, or the adapter and the connector of
+another.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from models.errors import UsageError
 from models.training import DEVICE, claim, fit
 
 VERSION = "1"
-STAGES = (1, 2, 3)
+STAGES = (0, 1, 2, 3)
 GROUP = (
     8  # batches drawn together and sorted by length: little padding, and a batch depends on its step alone
 )
@@ -43,7 +44,8 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     size: Literal["small", "smollm2", "full"] = "small"
     seed: int = 0
-    steps: tuple[int, int, int] = Field((150, 350, 300), description="of stages 1, 2 and 3")
+    meaning_steps: int = Field(1000, ge=0, description="of stage 0; a model that can read needs none")
+    steps: tuple[int, int, int] = Field((100, 350, 300), description="of stages 1, 2 and 3")
     batch: int = Field(16, ge=1, description="conversations a step")
     rate: float = Field(1e-3, gt=0, description="highest learning rate")
     threads: int = Field(2, ge=1)
@@ -101,12 +103,14 @@ def train_adapter(out: Path, draw: Draw, recipe: Recipe, data_sha256: str = "") 
 def stages(out: Path, build: Callable[[], EcgChat], draw: Draw, recipe: Recipe, words: Tokenizer) -> EcgChat:
     """The three stages in order, each from where the one before ended."""
     net = None
-    for stage in STAGES:
+    for stage, steps in zip(STAGES, (recipe.meaning_steps, *recipe.steps), strict=True):
+        if not steps:
+            continue
         net = fit(
             out / f"stage{stage}.checkpoint",
             partial(_learning, build if net is None else partial(_same, net), stage),
             Batches(draw, stage, recipe, words).loss,
-            steps=recipe.steps[stage - 1],
+            steps=steps,
             seed=recipe.seed + stage,
             rate=recipe.rate,
         )
@@ -169,7 +173,7 @@ def batch(layouts: Sequence[Layout], pad: int) -> tuple[Tensor, Tensor, list[Ten
 
 def _width(draw: Draw, recipe: Recipe) -> int:
     """Of a content token."""
-    (conversation,) = draw(STAGES[0], 1, recipe.seed, 0)
+    (conversation,) = draw(STAGES[-1], 1, recipe.seed, 0)
     return int(conversation.ecgs[0].shape[1])
 
 

@@ -101,8 +101,17 @@ def test_stages_ask_for_more_and_more(corpus: Corpus) -> None:
 
 
 @pytest.mark.slow
+def test_before_all_stages_questions_are_answered_by_their_plans_of_ecgs_that_are_not_shown(
+    corpus: Corpus,
+) -> None:
+    drawn = corpus.draw(0, 100, 0)
+    assert all(parse(said) for c in drawn for _, said in c.turns)
+    assert all(c.evidence is None and not any(ecg.any() for ecg in c.ecgs) for c in drawn)
+    assert {len(c.ecgs) for c in drawn} == {1, 2, 3, 4, 5, 6}
+
+
 def test_every_plan_occurs(corpus: Corpus) -> None:
-    plans = plans_of(corpus.draw(2, 1200, 0)) + plans_of(corpus.draw(3, 500, 0))
+    plans = plans_of(corpus.draw(2, 2000, 0)) + plans_of(corpus.draw(3, 500, 0))
     wanted = {(task, subject) for task, subjects in SUBJECTS.items() for subject in subjects or (None,)}
     assert {(plan.task, plan.subject) for plan in plans} == wanted
     assert {plan.ecg for plan in plans} >= {None, "a", "b", "c"}
