@@ -32,7 +32,7 @@ class Cited:
             evidence=reading.evidence,
             findings=reading.findings,
             fs=reading.fs,
-            unreadable=reading.unreadable,
+            unreadable=reading.evidence.dark,
         )
 
     def samples(self, ident: str) -> list[tuple[int, int]]:

@@ -48,13 +48,12 @@ def read(
     analyst.push(held[-1])
     seen = signal(held, bounds)
     return Reading(
-        evidence=facts(analyst, held[0], bounds, place=place, date=date),
+        evidence=facts(analyst, held[0], bounds, place=place, date=date, missing=seen[3]),
         features=eyes.see(*seen),
         record=held[0].patch_id,
         patient=held[0].patch_id,
         findings=found(analyst),
         fs=fs,
-        unreadable=_unreadable(analyst, seen[3], bounds, fs),
     )
 
 
@@ -69,9 +68,17 @@ def found(analyst: EpisodeAnalyst) -> tuple[Finding, ...]:
 
 
 def facts(
-    analyst: EpisodeAnalyst, head: Segment, bounds: Span, *, place: int = 0, date: str | None = None
+    analyst: EpisodeAnalyst,
+    head: Segment,
+    bounds: Span,
+    *,
+    place: int = 0,
+    date: str | None = None,
+    missing: Mask | None = None,
 ) -> Evidence:
-    """What the analyst knows now of the ECG that begins with `head`."""
+    """What the analyst knows now of the ECG that begins with `head`; `missing` (sample,) of its bounds."""
+    first, after = (round(s * head.fs) for s in bounds)
+    nothing = np.zeros(after - first, dtype=np.bool_) if missing is None else missing
     return evidence_of(
         place,
         head.leads,
@@ -80,6 +87,7 @@ def facts(
         analyst.measurements(),
         head.fs,
         beats=[(round(beat.r / head.fs, 3), beat.label) for beat in analyst.beats if beat.readable],
+        dark=_dark(analyst, nothing, first, head.fs),
         date=date,
     )
 
@@ -123,9 +131,8 @@ def _clipped(spans: Iterable[tuple[int, int]], first: int, last: int) -> tuple[t
     return tuple((a, b - a) for a, b in cut_to if a < b)
 
 
-def _unreadable(analyst: EpisodeAnalyst, missing: Mask, bounds: Span, fs: float) -> tuple[Span, ...]:
-    """Seconds of the same clock in which nothing was read."""
-    first = round(bounds[0] * fs)
+def _dark(analyst: EpisodeAnalyst, missing: Mask, first: int, fs: float) -> tuple[Span, ...]:
+    """Seconds of the same clock in which nothing was read; `missing` begins with the sample `first`."""
     dark = missing.copy()
     for span in analyst.darks:
         dark[max(0, span.first - first) : max(0, span.last + 1 - first)] = True

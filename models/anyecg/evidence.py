@@ -74,7 +74,8 @@ class Evidence:
     start: float
     end: float
     facts: tuple[Fact, ...]
-    beats: tuple[tuple[float, str], ...] = ()  # (s of the R peak, N, S or V), in order
+    beats: tuple[tuple[float, str], ...] = ()  # (s of the R peak, N, S, V or F), in order
+    dark: tuple[Span, ...] = ()  # in which nothing was read, whatever the reason
     date: str | None = None  # as the question gives it
 
     def fact(self, label: str) -> Fact | None:
@@ -100,6 +101,7 @@ def evidence_of(
     fs: float,
     *,
     beats: Iterable[tuple[float, str]] = (),
+    dark: Iterable[Span] = (),
     date: str | None = None,
 ) -> Evidence:
     """The evidence of the ECG at `place` among those asked about (0 is `a`).
@@ -142,6 +144,7 @@ def evidence_of(
         end=bounds[1],
         facts=tuple(facts),
         beats=inside,
+        dark=tuple(dark),
         date=date,
     )
 

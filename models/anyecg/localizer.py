@@ -28,6 +28,7 @@ from models.anyecg.shapes import aligned, cut, describe
 from models.ecg import Mask, Microvolts
 from models.errors import RecordingError
 from models.signals.conditioning import NETWORK_FS, condition
+from models.signals.quality import FLAT_UV
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -176,6 +177,7 @@ def localize(
     beats, morphology, irregular, shares = _classes(nets, x, seconds, opinion)
     irregular_steps = per_step(irregular, seconds, len(rhythm))
     rhythm = _with_intervals(rhythm, irregular_steps, nets.fibrillation)
+    rhythm[_flat(microvolts, fs, len(rhythm)), RHYTHMS.index("VF")] = 0.0
     beats = _gated(beats, irregular, seconds, rhythm[:, RHYTHMS.index("AFIB")])
     beats = _in_tachycardia(beats, seconds, rhythm[:, RHYTHMS.index("VT")])
     return Localization(
@@ -188,6 +190,15 @@ def localize(
         irregularity=irregular,
         shares=shares,
     )
+
+
+def _flat(microvolts: Microvolts, fs: float, steps: int) -> Mask:
+    """(step,) whether every lead hardly moves: that may be a standstill, but no heart fibrillates in it."""
+    starts = np.rint(np.arange(steps) * RHYTHM_S * fs).astype(np.int64)
+    starts = starts[starts < microvolts.shape[1]]
+    moved = np.maximum.reduceat(microvolts, starts, axis=1) - np.minimum.reduceat(microvolts, starts, axis=1)
+    flat: Mask = np.asarray((moved < FLAT_UV).all(axis=0))
+    return np.pad(flat, (0, steps - len(flat)), constant_values=True)
 
 
 def _peaks(peak: Floats) -> npt.NDArray[np.float64]:

@@ -112,7 +112,7 @@ def test_what_did_not_come_is_not_analysed_and_said(
     gone = make_recording("gap", short.fs, short.leads, short.counts, short.uv_per_count, missing=missing)
     reading = read(parts_of(gone), network, eyes)
     assert reading.evidence.value("NOT_ANALYSED") == pytest.approx(8.5, abs=0.1)
-    assert [(round(a), round(b)) for a, b in reading.unreadable] == [(10, 18)]
+    assert [(round(a), round(b)) for a, b in reading.evidence.dark] == [(10, 18)]
     assert not any(10 <= at < 18 for at, _ in reading.evidence.beats)
     assert len(reading.features) == 40
 
@@ -124,7 +124,7 @@ def test_of_a_zeroed_recording_nothing_is_analysed_and_a_standstill_is_not_silen
     assert reading.evidence.value("ANALYSED") == 0
     assert {fact.label for fact in reading.evidence.findings} == {"NOISE", "PAUSE"}
     assert reading.evidence.beats == ()
-    assert reading.unreadable == ((0.0, 30.0),)
+    assert reading.evidence.dark == ((0.0, 30.0),)
 
 
 def test_later_parts_keep_the_patchs_own_clock(

@@ -56,6 +56,7 @@ class Placed:
                 for i, fact in enumerate(ecg.facts, start=1)
             ),
             beats=tuple((round(at + self.shift, 3), kind) for at, kind in ecg.beats),
+            dark=tuple(later(span) for span in ecg.dark),
         )
 
 
@@ -75,7 +76,8 @@ def altered(ecg: Evidence, rng: Random) -> Evidence:
         (round(at * pace, 3), "N" if kind in gone else other.get(kind, kind)) for at, kind in ecg.beats
     )
     renamed = tuple(replace(f, id=f"{ecg.letter}{i}") for i, f in enumerate(facts, start=1))
-    return replace(ecg, end=round(ecg.end * pace, 1), facts=renamed, beats=beats)
+    dark = tuple((round(a * pace, 1), round(b * pace, 1)) for a, b in ecg.dark)
+    return replace(ecg, end=round(ecg.end * pace, 1), facts=renamed, beats=beats, dark=dark)
 
 
 def _order(fact: Fact) -> int:
@@ -115,7 +117,8 @@ def invented(rng: Random, thresholds: Mapping[str, float]) -> Evidence:
         spans = [(kind, (at - 0.05, at + 0.05)) for at, kind in beats if kind != "N"] + _lasting(rng, seconds)
         findings += [_finding(label, span, thresholds, rng) for label, span in spans]
     measured = _measured(rng, beats, seconds - unread, unread, any(f.label == "AFIB" for f in findings))
-    return evidence_of(0, rng.choice(LEADS), (0.0, seconds), findings, measured, FS, beats=beats)
+    unseen = [span for _, span in dark]
+    return evidence_of(0, rng.choice(LEADS), (0.0, seconds), findings, measured, FS, beats=beats, dark=unseen)
 
 
 def _dark(rng: Random, seconds: float) -> list[tuple[str | None, Span]]:

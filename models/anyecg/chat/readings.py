@@ -25,7 +25,7 @@ import numpy as np
 
 from models.anyecg.chat.eyes import Floats
 from models.anyecg.chat.strips import SIZE, Strip, Truth, records, strips_of
-from models.anyecg.evidence import Evidence, Fact, Span
+from models.anyecg.evidence import Evidence, Fact
 from models.dataset.annotated import Annotated
 from models.errors import RecordingError
 from models.recordings import Recording, safe_id
@@ -43,7 +43,6 @@ class Reading:
     start: float = 0.0  # s of the record at which the strip begins
     fold: int | None = None  # whose networks had left the record out; None: not of the development set
     truth: Truth | None = None  # of experts
-    unreadable: tuple[Span, ...] = ()  # s of the evidence's clock
     findings: tuple[Finding, ...] = ()  # as served, each on its own; not kept on disk
     fs: float | None = None  # Hz, of the findings' samples
 
@@ -193,7 +192,6 @@ def _packed(reading: Reading) -> dict[str, Any]:
         "fold": reading.fold,
         "seconds": len(reading.features),
         "truth": truth,
-        "unreadable": reading.unreadable,
         "evidence": asdict(reading.evidence),
     }
 
@@ -211,7 +209,6 @@ def _unpacked(rows: Iterator[dict[str, Any]], features: Floats) -> Iterator[Read
             start=row["start"],
             fold=row["fold"],
             truth=None if row["truth"] is None else Truth(**_tuples(row["truth"])),
-            unreadable=_tuples(row["unreadable"]),
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import pairwise
 from statistics import median
 
-from models.anyecg.chat.names import ASSESSED, NOT_ASSESSED, RHYTHMS, UNREADABLE
+from models.anyecg.chat.names import ASSESSED, NOT_ASSESSED, RHYTHMS
 from models.anyecg.chat.plans import ECTOPIC
 from models.anyecg.chat.slots import Claim
 from models.anyecg.evidence import Evidence, Fact
@@ -183,10 +183,11 @@ def measured(ecg: Evidence, name: str) -> Claim:
 
 
 def regularity(ecg: Evidence) -> Claim:
-    """Of the RR intervals that do not reach into what is unreadable; it takes two of them."""
-    gaps = [span for name in UNREADABLE for fact in found_of(ecg, name) for span in fact.spans]
+    """Of the RR intervals that do not reach into what was not read; it takes two of them."""
     times = [time for time, _ in ecg.beats]
-    intervals = [b - a for a, b in pairwise(times) if not any(a < last and first < b for first, last in gaps)]
+    intervals = [
+        b - a for a, b in pairwise(times) if not any(a < last and first < b for first, last in ecg.dark)
+    ]
     middle = median(intervals) if len(intervals) > 1 else 0.0
     if middle <= 0:
         return Claim(kind="few_beats", cites=cites(ecg, "BEATS"))

@@ -99,7 +99,7 @@ def make_finding() -> Callable[..., Finding]:
 
 @pytest.fixture(scope="session")
 def make_ecg() -> MakeEcg:
-    """`make(*findings, place=0, beats=(), leads=("II", "V1"), date=None, seconds=60, **measurements)`."""
+    """`make(*findings, place=0, beats=(), leads=("II", "V1"), date=None, seconds=60, dark=(), **numbers)`."""
 
     def make(
         *findings: Finding,
@@ -109,11 +109,12 @@ def make_ecg() -> MakeEcg:
         date: str | None = None,
         start: float = 0.0,
         seconds: float = 60.0,
+        dark: tuple[tuple[float, float], ...] = (),
         **numbers: float | None,
     ) -> Evidence:
         bounds = (start, start + seconds)
         return evidence_of(
-            place, leads, bounds, findings, measurements(**numbers), FS, beats=beats, date=date
+            place, leads, bounds, findings, measurements(**numbers), FS, beats=beats, dark=dark, date=date
         )
 
     return make

@@ -70,11 +70,18 @@ def read(recording: Recording, record: str) -> Reading:
         not_analysed_s=0.0,
     )
     evidence = evidence_of(
-        0, recording.leads, (0.0, seconds), [finding], measured, recording.fs, beats=[(0.15, "V")]
+        0,
+        recording.leads,
+        (0.0, seconds),
+        [finding],
+        measured,
+        recording.fs,
+        beats=[(0.15, "V")],
+        dark=[(0.5, 0.7)],
     )
     whole = recording.counts[0, : int(seconds) * int(recording.fs)].reshape(int(seconds), -1)
     features = np.repeat(whole.mean(axis=1, keepdims=True), 4, axis=1).astype(np.float32)
-    return Reading(evidence=evidence, features=features, record="?", patient="?", unreadable=((0.5, 0.7),))
+    return Reading(evidence=evidence, features=features, record="?", patient="?")
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +114,7 @@ def test_what_is_kept_is_what_was_read(tmp_path: Path, noiseless: Path) -> None:
             assert reading.evidence == fresh.evidence
             assert reading.truth == strip.truth
             assert (reading.fold, reading.patient) == (fold, f"patient of {record}")
-            assert (reading.start, reading.unreadable) == (strip.start, ((0.5, 0.7),))
+            assert (reading.start, reading.evidence.dark) == (strip.start, ((0.5, 0.7),))
             np.testing.assert_allclose(reading.features, fresh.features, rtol=1e-3, atol=0.5)
 
 
