@@ -5,6 +5,8 @@
     for line in chat.ask(state, "Any premature beats?"): ...
 
 The first line is the plan (`models.anyecg.chat.plans`), then come sentences, each as soon as it is complete.
+A plan the model is not sure of is `decline unclear`: what it does not understand it does not answer as if it
+were another question.
 What is said here is unchecked: `models.anyecg.grounding` decides what is shown. numpy, ONNX Runtime and
 tokenizers, one thread; `Chat` speaks with any `Decoder`.
 """
@@ -30,6 +32,8 @@ from models.errors import AnyEcgError, RecordingError
 WEIGHTS = Path(__file__).parent
 FILES = ("tokenizer.json", "connector.onnx", "decoder.onnx")
 MOST_TOKENS = 400  # of an answer
+SURE = 0.7  # probability of a plan under which the question is not understood
+UNSURE = "decline unclear"
 Rule = str | re.Pattern[str] | None
 Allow = Callable[[Sequence[str]], Rule]
 
@@ -107,25 +111,30 @@ class Chat:
         lines: list[str] = []
         while not answer.ended:
             rule = allow(lines) if allow else None
-            ids = self._said(answer, rule) if isinstance(rule, str) else self._line(answer, rule)
+            ids, chance = self._said(answer, rule) if isinstance(rule, str) else self._line(answer, rule)
             if line := self._words.decode(ids).strip():
                 lines.append(line)
+                if len(lines) == 1 and chance < SURE:
+                    yield UNSURE
+                    return
                 yield line
 
-    def _said(self, answer: _Answer, text: str) -> list[int]:
+    def _said(self, answer: _Answer, text: str) -> tuple[list[int], float]:
         """A line that is given; the model only decides whether another follows."""
         ids = self._words.encode(text)
         answer.spend(ids)
         self._close(answer, self._newline if self._more(answer) else self._end)
-        return ids
+        return ids, 1.0
 
     def _more(self, answer: _Answer) -> bool:
         return bool(answer.logits[self._newline] > answer.logits[self._end])
 
-    def _line(self, answer: _Answer, pattern: re.Pattern[str] | None) -> list[int]:
-        """The likeliest tokens up to a line break or the end; of a pattern, only those that keep to it."""
+    def _line(self, answer: _Answer, pattern: re.Pattern[str] | None) -> tuple[list[int], float]:
+        """The likeliest tokens up to a line break or the end, and their probability; of a pattern, only those
+        that keep to it."""
         matcher = self._matcher(pattern) if pattern else None
         ids: list[int] = []
+        chance = 1.0
         while True:
             logits = answer.logits.copy()
             logits[self._silent] = -np.inf
@@ -134,7 +143,8 @@ class Chat:
             token = int(logits.argmax())
             if token in {self._newline, self._end}:
                 self._close(answer, token)
-                return ids
+                return ids, chance
+            chance /= float(np.exp(logits - logits[token]).sum())
             ids.append(token)
             answer.spend([token])
             if matcher is not None:

@@ -35,6 +35,7 @@ STAGES = (0, 1, 2, 3)
 GROUP = (
     8  # batches drawn together and sorted by length: little padding, and a batch depends on its step alone
 )
+REPLAYED = 0.5  # of the conversations after stage 0, where there was one: what was learned first fades first
 Draw = Callable[..., Sequence[Conversation]]
 
 
@@ -45,7 +46,7 @@ class Recipe(BaseModel):
     size: Literal["small", "smollm2", "full"] = "small"
     seed: int = 0
     meaning_steps: int = Field(1000, ge=0, description="of stage 0; a model that can read needs none")
-    steps: tuple[int, int, int] = Field((100, 350, 300), description="of stages 1, 2 and 3")
+    steps: tuple[int, int, int] = Field((100, 450, 450), description="of stages 1, 2 and 3")
     batch: int = Field(16, ge=1, description="conversations a step")
     rate: float = Field(1e-3, gt=0, description="highest learning rate")
     threads: int = Field(2, ge=1)
@@ -152,7 +153,11 @@ class Batches:
     def _drawn(self, number: int) -> list[list[Layout]]:
         """GROUP batches of conversations of similar length, in random order."""
         size, seed = self._recipe.batch, self._recipe.seed
-        drawn = self._draw(self._stage, size * GROUP, seed, number)
+        again = round(REPLAYED * size * GROUP) if self._stage and self._recipe.meaning_steps else 0
+        drawn = [
+            *self._draw(self._stage, size * GROUP - again, seed, number),
+            *(self._draw(STAGES[0], again, seed, self._stage, number) if again else ()),
+        ]
         layouts = [lay_out(self._words, c.ecgs, c.evidence, c.turns) for c in drawn]
         layouts.sort(key=lambda layout: len(layout.ids))
         batches = [layouts[i : i + size] for i in range(0, len(layouts), size)]

@@ -16,7 +16,7 @@ import torch  # noqa: TID251 - a network under test
 from models.anyecg.chat.export import export_small
 from models.anyecg.chat.net import EcgChat, TorchDecoder, small
 from models.anyecg.chat.prompt import LONGEST, lay_out, opening
-from models.anyecg.chat.runtime import Chat, OnnxDecoder, Small, UnfinishedError
+from models.anyecg.chat.runtime import UNSURE, Chat, OnnxDecoder, Small, UnfinishedError
 from models.anyecg.chat.tokenizer import ANSWER, CONTENT, ECG_END, END, EVIDENCE, MARKERS, QUESTION, learn
 from models.anyecg.chat.tokenizer import ECG as ECG_START
 from models.anyecg.chat.train import metadata
@@ -77,6 +77,15 @@ def test_one_reading_serves_many_questions_even_at_once(chat: Small) -> None:
     assert list(second) == [f"Report: {SENTENCE}"]
     assert list(first) == [SENTENCE, SENTENCE]
     assert list(chat.ask(state, "How fast is it?")) == [PLAN, SENTENCE, SENTENCE]
+
+
+def test_a_plan_the_model_is_not_sure_of_is_a_question_not_understood(
+    net: EcgChat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unsure = Chat(TorchDecoder(net), WORDS)
+    state = unsure.prompt([ECG], FACTS)
+    monkeypatch.setattr("models.anyecg.chat.runtime.SURE", 1.01)
+    assert list(unsure.ask(state, "How fast is it?")) == [UNSURE]
 
 
 def test_a_network_served_by_transformers_says_the_same(chat: Small, net: EcgChat) -> None:
