@@ -3,10 +3,10 @@
     anyecg train chat --out DIR        (reads ANYECG_DATA)
 
 1 reports; 2 localization and questions too; 3 several ECGs too; a model from scratch begins with 0, what
-questions mean. `draw(stage, size, seed, number)` gives the conversations; the same arguments give the same
-ones. DIR receives a checkpoint a stage, from which a killed training goes on, and what is shipped:
-`tokenizer.json`, `connector.onnx` and `decoder.onnx` of the small model, or the adapter and the connector of
-another.
+questions mean, and refreshes it at the end. `draw(stage, size, seed, number)` gives the conversations; the
+same arguments give the same ones. DIR receives a checkpoint a stage, from which a killed training goes on,
+and what is shipped: `tokenizer.json`, `connector.onnx` and `decoder.onnx` of the small model, or the adapter
+and the connector of another.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ STAGES = (0, 1, 2, 3)
 GROUP = (
     8  # batches drawn together and sorted by length: little padding, and a batch depends on its step alone
 )
-REPLAYED = 0.5  # of the conversations after stage 0, where there was one: what was learned first fades first
+REPLAYED, REFRESHED = 0.5, 0.875  # of the conversations after stage 0, and at the end, are of stage 0
+AFRESH = 1_000_000  # added to the seed, so that the end draws other conversations than stage 3
 Draw = Callable[..., Sequence[Conversation]]
 
 
@@ -46,6 +47,7 @@ class Recipe(BaseModel):
     size: Literal["small", "smollm2", "full"] = "small"
     seed: int = 0
     meaning_steps: int = Field(1000, ge=0, description="of stage 0; a model that can read needs none")
+    refresh_steps: int = Field(1300, ge=0, description="at the end, of stage 3 and mostly 0 once more")
     steps: tuple[int, int, int] = Field((100, 450, 450), description="of stages 1, 2 and 3")
     batch: int = Field(16, ge=1, description="conversations a step")
     rate: float = Field(1e-3, gt=0, description="highest learning rate")
@@ -102,17 +104,21 @@ def train_adapter(out: Path, draw: Draw, recipe: Recipe, data_sha256: str = "") 
 
 
 def stages(out: Path, build: Callable[[], EcgChat], draw: Draw, recipe: Recipe, words: Tokenizer) -> EcgChat:
-    """The three stages in order, each from where the one before ended."""
+    """The stages in order, the last one twice, each from where the one before ended."""
     net = None
-    for stage, steps in zip(STAGES, (recipe.meaning_steps, *recipe.steps), strict=True):
+    rounds = [
+        *zip(STAGES, (recipe.meaning_steps, *recipe.steps), strict=True),
+        (STAGES[-1], recipe.refresh_steps),
+    ]
+    for number, (stage, steps) in enumerate(rounds):
         if not steps:
             continue
         net = fit(
-            out / f"stage{stage}.checkpoint",
+            out / f"stage{number}.checkpoint",
             partial(_learning, build if net is None else partial(_same, net), stage),
-            Batches(draw, stage, recipe, words).loss,
+            Batches(draw, stage, recipe, words, refresh=number > stage).loss,
             steps=steps,
-            seed=recipe.seed + stage,
+            seed=recipe.seed + number,
             rate=recipe.rate,
         )
     assert net is not None
@@ -138,8 +144,13 @@ def _learning(build: Callable[[], EcgChat], stage: int) -> EcgChat:
 class Batches:
     """The loss of each step of a stage, which depends on the seed and the step alone."""
 
-    def __init__(self, draw: Draw, stage: int, recipe: Recipe, words: Tokenizer) -> None:
+    def __init__(
+        self, draw: Draw, stage: int, recipe: Recipe, words: Tokenizer, *, refresh: bool = False
+    ) -> None:
         self._draw, self._stage, self._recipe, self._words = draw, stage, recipe, words
+        self._seed = recipe.seed + (AFRESH if refresh else 0)
+        replayed = REFRESHED if refresh else REPLAYED
+        self._replayed = replayed if stage and recipe.meaning_steps else 0.0
         self._group: tuple[int, list[list[Layout]]] = (-1, [])
 
     def loss(self, net: EcgChat, step: int) -> Tensor:
@@ -152,8 +163,8 @@ class Batches:
 
     def _drawn(self, number: int) -> list[list[Layout]]:
         """GROUP batches of conversations of similar length, in random order."""
-        size, seed = self._recipe.batch, self._recipe.seed
-        again = round(REPLAYED * size * GROUP) if self._stage and self._recipe.meaning_steps else 0
+        size, seed = self._recipe.batch, self._seed
+        again = round(self._replayed * size * GROUP)
         drawn = [
             *self._draw(self._stage, size * GROUP - again, seed, number),
             *(self._draw(STAGES[0], again, seed, self._stage, number) if again else ()),

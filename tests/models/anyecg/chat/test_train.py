@@ -23,7 +23,9 @@ from models.errors import UsageError
 ROOT = Path(__file__).resolve().parents[4]
 WIDTH = 6
 SHAPE = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
-RECIPE = Recipe(meaning_steps=6, steps=(12, 9, 6), batch=4, rate=3e-3, threads=1, shape=SHAPE)
+RECIPE = Recipe(
+    meaning_steps=6, refresh_steps=4, steps=(12, 9, 6), batch=4, rate=3e-3, threads=1, shape=SHAPE
+)
 
 
 def draw(stage: int, size: int, *seed: int) -> list[Conversation]:
@@ -145,7 +147,15 @@ def test_an_adapter_is_trained_from_stage_2_on_and_resumes(
     monkeypatch.setattr("models.training.CHECKPOINT_EVERY", 4)
     markers = {name: (name,) for name in MARKERS}
     recipe = Recipe(
-        size="full", meaning_steps=0, steps=(12, 9, 6), batch=4, threads=1, llm=llm, rank=2, markers=markers
+        size="full",
+        meaning_steps=0,
+        refresh_steps=0,
+        steps=(12, 9, 6),
+        batch=4,
+        threads=1,
+        llm=llm,
+        rank=2,
+        markers=markers,
     )
     net = train_adapter(tmp_path / "whole", draw, recipe)
     with pytest.raises(KilledError):
