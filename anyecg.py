@@ -330,8 +330,7 @@ def _desk(config: Path | None, networks: Path | None, weights: Path | None, fold
 def _language(config: Path | None, weights: Path | None) -> tuple[Callable[[], Chat], Path]:
     """What loads the language model of cloud.toml, or of a folder; and the encoder that it learned with."""
     from cloud.config import CloudConfig
-    from cloud.language import load_chat
-    from models.anyecg.chat.eyes import ENCODER
+    from cloud.language import encoder_of, load_chat
     from models.config import load
 
     chosen = load(config, CloudConfig).chat
@@ -343,7 +342,7 @@ def _language(config: Path | None, weights: Path | None) -> tuple[Callable[[], C
             raise UsageError(f'{config}: chat.size = "off"; there is no language model to ask.')
         return chat
 
-    return language, ENCODER if weights is None else weights / ENCODER.name
+    return language, encoder_of(chosen)
 
 
 def read_strip(recording: Recording, record: str, networks: Path | None, encoder: Path) -> Reading:

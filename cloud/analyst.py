@@ -28,7 +28,7 @@ from cloud.rules import (
     runs,
     stretches,
 )
-from models.anyecg.fusion import SHARE
+from models.anyecg.fusion import MOST, SHARE
 from models.anyecg.labels import RHYTHM_TOKENS, RHYTHMS
 from models.anyecg.localizer import LEAST_S, RHYTHM_S, Localization, Localizer
 from models.ecg import Mask, Microvolts, Segment, mask_to_spans
@@ -224,7 +224,7 @@ class EpisodeAnalyst:
 
     def _decided_by(self, beat: Beat) -> dict[str, Any]:
         if beat.label == "F":
-            return {"ventricular_share": round(beat.share, 2), "rule": f"ventricular share >= {SHARE}"}
+            return {"ventricular_share": round(beat.share, 2), "rule": f"ventricular share {SHARE} to {MOST}"}
         return {"threshold": self._network.thresholds[beat.label]}
 
     def _note_baseline(self, fs: float, first: int, microvolts: Microvolts, decided: int) -> None:

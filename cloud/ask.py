@@ -20,12 +20,13 @@ from cloud.citations import Cited, cites
 from cloud.config import CloudConfig
 from cloud.reading import between, read
 from cloud.store import Episode, Store
-from cloud.strips import Readings, Strip, placed
+from cloud.strips import Readings, Strip, dates, placed
 from cloud.turns import PATIENCE_S, Turns, apart
 from models.anyecg.chat.consultation import UNCLEAR, Consultation
 from models.anyecg.chat.eyes import Eyes
 from models.anyecg.chat.plans import parse
 from models.anyecg.chat.runtime import MOST_TOKENS, Allow, Chat, State
+from models.anyecg.chat.stretches import room
 from models.anyecg.grounding import ground
 from models.anyecg.localizer import Localizer
 from models.errors import AnyEcgError, UsageError
@@ -36,6 +37,7 @@ MOST = 6  # strips at once
 LONGEST = 500  # characters of a question
 SLOW_S = 5.0  # beyond budget and patience: no line for so long, and the answer is given up
 LEAST_S = 1.0  # of a span
+LATEST_S = 1e9  # after its boot a patch has no samples: 30 years
 TEMPLATE_SAID = "The language model's time was over; the template said the rest."
 OTHERS = "These strips are of different patches: a difference between them is no change of one heart."
 
@@ -52,8 +54,8 @@ class Stretch(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     episode: str
-    begin: float = Field(alias="from", ge=0)
-    end: float = Field(alias="to", gt=0)
+    begin: float = Field(alias="from", ge=0, le=LATEST_S, allow_inf_nan=False)
+    end: float = Field(alias="to", gt=0, le=LATEST_S, allow_inf_nan=False)
 
 
 class Asked(BaseModel):
@@ -95,6 +97,7 @@ class Asking:
             UnknownEpisodeError, BusyError, UsageError: before the first line.
         """
         strips = [self._strip(wanted) for wanted in asked.episodes]
+        _short_enough(strips)
         self._turns.refuse_if_full()
         return self._safely(strips, asked.question)
 
@@ -131,9 +134,8 @@ class Asking:
 
     def _answer(self, strips: Sequence[Strip], question: str) -> Iterator[Line]:
         readings = []
-        several = len(strips) > 1 and len({strip.episode.patch_id for strip in strips}) == 1
-        for place, strip in enumerate(strips):
-            readings.append(placed(self._readings.of(strip), place, strip.date if several else None))
+        for place, (strip, date) in enumerate(zip(strips, dates(strips), strict=True)):
+            readings.append(placed(self._readings.of(strip), place, date))
             yield {"type": "read", "ecg": ascii_lowercase[place]}
         begun = time.monotonic()
         heard = Heard(self._chat)
@@ -148,6 +150,13 @@ def _too_little(wanted: Stretch, episode: Episode) -> str:
     held = f"{episode.first / episode.fs:.1f} to {(episode.last + 1) / episode.fs:.1f} s"
     asked = f"{wanted.begin:g} to {wanted.end:g} s"
     return f"Episode {episode.id} lasts from {held}; of {asked} it holds too little to be read."
+
+
+def _short_enough(strips: Sequence[Strip]) -> None:
+    """Before a turn is spent on reading what the language model has no room for."""
+    seconds = sum((strip.last + 1 - strip.first) / strip.episode.fs for strip in strips)
+    if seconds > (most := room(len(strips))):
+        raise UsageError(f"{seconds:.0f} s are asked about, {most} s are the most: ask about parts of them.")
 
 
 class Heard(Chat):

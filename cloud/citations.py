@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.anyecg.chat.names import UNREADABLE
 from models.anyecg.chat.readings import Reading
 from models.anyecg.chat.wording import read
-from models.anyecg.evidence import QUANTITIES, Evidence, Span
+from models.anyecg.evidence import QUANTITIES, Evidence
 from models.verdicts import Finding
 
 _CITE = re.compile(r"\[([a-z])(\d+)\]")
@@ -23,17 +22,11 @@ class Cited:
     evidence: Evidence
     findings: Sequence[Finding]
     fs: float
-    unreadable: Sequence[Span] = ()
 
     @classmethod
     def of(cls, reading: Reading) -> Cited:
         assert reading.fs is not None
-        return cls(
-            evidence=reading.evidence,
-            findings=reading.findings,
-            fs=reading.fs,
-            unreadable=reading.evidence.dark,
-        )
+        return cls(evidence=reading.evidence, findings=reading.findings, fs=reading.fs)
 
     def samples(self, ident: str) -> list[tuple[int, int]]:
         """(first, last) samples of a fact's spans; a quantity was measured over the whole of the ECG."""
@@ -41,10 +34,9 @@ class Cited:
         fact = next((fact for fact in self.evidence.facts if fact.id == ident), None)
         if fact is None:
             return []
-        if fact.label == "NOT_ANALYSED" and self.unreadable:
-            return [self.seconds(*span) for span in self.unreadable]
-        wanted = UNREADABLE if fact.label == "NOT_ANALYSED" else (fact.label,)
-        spans = [(f.first, f.last) for f in self.findings if f.label in wanted]
+        if fact.label == "NOT_ANALYSED":
+            return [self.seconds(*span) for span in self.evidence.dark] or [bounds]
+        spans = [(f.first, f.last) for f in self.findings if f.label == fact.label]
         if fact.label in QUANTITIES and not spans:
             return [bounds]
         inside = ((max(bounds[0], first), min(bounds[1], last)) for first, last in spans)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloud.config import ChatConfig
+from models.anyecg.chat.eyes import ENCODER
 from models.anyecg.chat.runtime import WEIGHTS, Chat, Small
 from models.config import load
 from models.errors import AnyEcgError, UsageError
@@ -36,6 +37,11 @@ def load_chat(config: ChatConfig) -> Chat | None:
     except Exception as error:  # the libraries' own errors have no common type
         where = config.weights or config.size
         raise UsageError(f"The language model of {where} cannot be loaded: {error}") from error
+
+
+def encoder_of(config: ChatConfig) -> Path:
+    """The encoder whose content tokens the language model learned to read."""
+    return ENCODER if config.weights is None else config.weights / ENCODER.name
 
 
 def _adapted(config: ChatConfig) -> Chat:

@@ -14,7 +14,7 @@ from cloud.ask import Asking
 from cloud.broker import check_port
 from cloud.config import CloudConfig
 from cloud.inbox import Inbox
-from cloud.language import load_chat
+from cloud.language import encoder_of, load_chat
 from cloud.reporter import Reporter
 from cloud.store import Patch, Store, open_store
 from cloud.turns import Turns
@@ -36,21 +36,20 @@ async def serve(config: CloudConfig) -> None:
         UsageError, RecordingError: the weights cannot be loaded, or there are none.
     """
     check_port(config.port, config.host, "page")
-    network, eyes = _network(config.weights), Eyes()
-    chat = await asyncio.to_thread(load_chat, config.chat)
+    network = _network(config.weights)
     store = open_store(config.store)
-    turns = Turns(_cores() if config.chat.size == "small" else 1)  # torch takes all cores by itself
-    workers = [Worker(store, network, config) for _ in range(config.workers)]
-    asking = None if chat is None else Asking(store, network, chat, eyes, config, turns)
-    reporters = [] if chat is None else [Reporter(store, chat, eyes, turns, config.chat.budget_s)]
     inbox = Inbox(config.broker, config.site, store)
     await asyncio.to_thread(warm_up)
-    threads: list[Worker | Reporter] = [*workers, *reporters]
+    threads: list[Worker | Reporter] = [Worker(store, network, config) for _ in range(config.workers)]
     for thread in threads:
         thread.start()
     inbox.start()
     watch = asyncio.create_task(_watch_patches(store, config))
-    try:
+    try:  # an alert does not wait for a language model to be loaded either
+        asking, reporter = await asyncio.to_thread(_language, config, store, network)
+        if reporter is not None:
+            reporter.start()
+            threads.append(reporter)
         await _serve_page(store, config, asking)
     finally:
         watch.cancel()
@@ -61,6 +60,19 @@ async def serve(config: CloudConfig) -> None:
         for thread in threads:
             await asyncio.to_thread(thread.join)
         store.close()
+
+
+def _language(config: CloudConfig, store: Store, network: Localizer) -> tuple[Asking | None, Reporter | None]:
+    """Who answers questions and who writes reports; nobody where the language model is off."""
+    chat = load_chat(config.chat)
+    if chat is None:
+        return None, None
+    eyes = Eyes(encoder_of(config.chat))
+    turns = Turns(_cores() if config.chat.size == "small" else 1)  # torch takes all cores by itself
+    return (
+        Asking(store, network, chat, eyes, config, turns),
+        Reporter(store, chat, eyes, turns, config.chat.budget_s),
+    )
 
 
 def _network(weights: Path | None) -> Localizer:

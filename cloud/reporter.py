@@ -68,7 +68,8 @@ class Reporter(threading.Thread):
                 self._halt.wait(RETRY_S)
 
     def write(self, draft: Draft) -> Written | None:
-        """By the model, or by the template with the reason, within the budget; None where it was stopped."""
+        """By the model, or by the template with the reason, within the budget; None where it was stopped, or
+        the model is busy with others."""
         if draft.attempts > MOST_ATTEMPTS:
             return _template(draft, FAILED)
         parts = self._store.parts(draft.report.episode_id)
@@ -77,7 +78,9 @@ class Reporter(threading.Thread):
         wait(either, self._budget_s, FIRST_COMPLETED)
         try:
             return _written(draft, answer.result(0))
-        except (TimeoutError, BusyError):
+        except BusyError:  # with questions: it is claimed again when its lease is over
+            return None
+        except TimeoutError:
             answer.cancel()
             return None if self._halt.is_set() else _template(draft, LATE)
         except Exception:  # whatever a language model does, there is a report

@@ -410,7 +410,7 @@ class SqliteStore:
             "language": self._one(
                 "select count(*) as reports, coalesce(sum(claims), 0) as claims,"
                 " coalesce(sum(replaced), 0) as replaced, coalesce(sum(added), 0) as added"
-                " from reports where written is not null"
+                " from reports where claims + replaced + added > 0"  # else the template's, with the reason
             ),
             "latency_s": spread([row["shown_at"] - row["sampled_at"] for row in rows if row["sampled_at"]]),
             "pipeline_s": spread(

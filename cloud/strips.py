@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from string import ascii_lowercase
 
 from cloud.store import Episode
@@ -30,6 +31,17 @@ class Strip:
         """Of its first sample, by the clinic's clock; None where it is not known."""
         utc = self.episode.utc(self.first)
         return None if utc is None else f"{datetime.fromtimestamp(utc, UTC).astimezone():%Y-%m-%d %H:%M}"
+
+
+def dates(strips: Sequence[Strip]) -> list[str | None]:
+    """Of several strips of one patch, as far as they tell the order: no two of them alike, nor turned about
+    where the clinic's clock goes back."""
+    said = [strip.date for strip in strips]
+    known = [(strip.episode.utc(strip.first), date) for strip, date in zip(strips, said, strict=True)]
+    in_order = [date for _, date in sorted((utc, date) for utc, date in known if utc is not None and date)]
+    one = len({strip.episode.patch_id for strip in strips}) == 1
+    told = one and len(strips) > 1 and all(a < b for a, b in pairwise(in_order))
+    return list(said) if told else [None] * len(strips)
 
 
 class Readings:

@@ -17,8 +17,13 @@ SURE, UNLIKELY = 0.7, 0.2  # P(V) of the beats that show what a ventricular, and
 LEAST_VENTRICULAR, LEAST_USUAL = 2, 3
 SHIFT = 6  # samples at 128 Hz: 47 ms by which the ventricular wavefront may be early or late
 APART = 0.1  # share of a ventricular beat that the usual one does not explain, at least
-SHARE = 0.25  # of the ventricular beat in a fusion beat, at least
+SHARE, MOST = 0.25, 0.85  # of the ventricular beat in a fusion beat; with more it is a ventricular one
 EXPLAINED = 0.3  # share of what sets the beat apart from the usual one that the mixture explains, at least
+
+
+def fused(shares: Floats) -> npt.NDArray[np.bool_]:
+    """(beat,) of `ventricular_shares`."""
+    return (shares >= SHARE) & (shares <= MOST)
 
 
 def ventricular_shares(signal: Floats, peaks: npt.NDArray[np.int64], ventricular: Floats) -> Floats:

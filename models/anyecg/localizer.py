@@ -21,7 +21,7 @@ import onnxruntime
 from scipy import signal
 
 from models.anyecg.familiar import Familiar
-from models.anyecg.fusion import SHARE, ventricular_shares
+from models.anyecg.fusion import fused, ventricular_shares
 from models.anyecg.labels import BEATS, MORPHOLOGY, RHYTHM_TOKENS, RHYTHMS, STEP, TOKEN, lead_indices
 from models.anyecg.rr import lag_irregularity, rr_numbers, rr_tokens
 from models.anyecg.shapes import aligned, cut, describe
@@ -88,8 +88,8 @@ class Localization:
     def labels(self, thresholds: Mapping[str, float]) -> list[str]:
         """N, S, V, or F of each beat: what no network calls ectopic may be a fusion beat."""
         of_networks = (label_of(chances, thresholds) for chances in self.chances())
-        fused = self.shares >= SHARE
-        return ["F" if f and label == "N" else label for label, f in zip(of_networks, fused, strict=True)]
+        mixtures = fused(self.shares)
+        return ["F" if m and label == "N" else label for label, m in zip(of_networks, mixtures, strict=True)]
 
     def forms(self) -> list[str]:
         """PLAIN, L, R or PACED, the likeliest for each beat."""

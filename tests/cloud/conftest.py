@@ -137,7 +137,7 @@ class Scripted:
         if WORDS.one(ANSWER) in held:
             asked, begin = held.index(WORDS.one(QUESTION)), held.index(WORDS.one(ANSWER))
             lines = "\n".join(self._says(WORDS.decode(held[asked + 1 : begin])))
-            logits[answering(WORDS, lines)[len(held) - begin - 1]] = 1.0
+            logits[answering(WORDS, lines)[len(held) - begin - 1]] = 20.0
         return logits, held
 
 

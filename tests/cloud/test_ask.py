@@ -14,6 +14,7 @@ from cloud.ask import OTHERS, TEMPLATE_SAID, Asked, Asking, UnknownEpisodeError
 from cloud.config import ChatConfig, CloudConfig
 from cloud.sqlite_store import SqliteStore
 from cloud.strips import KEPT
+from cloud.strips import Strip, dates
 from cloud.turns import BusyError, Turns, apart
 from models.anyecg.chat.eyes import Eyes
 from models.anyecg.chat.runtime import Chat
@@ -125,10 +126,21 @@ def test_several_strips_have_letters_and_each_its_citations(
     assert [ecg["ecg"] for ecg in lines[0]["ecgs"]] == ["a", "b"]
     assert lines[0]["caution"] is None
     assert [line["ecg"] for line in lines if line["type"] == "read"] == ["a", "b"]
-    order, rates, *_ = sentences(lines)
-    assert "ECG b (1970-01-01" in order["text"]  # dated: the earlier one first
+    rates, *_ = sentences(lines)
+    assert "1970" not in rates["text"]  # of one minute: nothing tells which was first
     begins = {cite["ecg"]: cite["spans"][0]["from_s"] for cite in rates["cites"]}
     assert begins == {"a": 30.0, "b": 0.0}
+
+
+def test_dates_are_given_where_they_tell_the_order(store: SqliteStore, episode: str) -> None:
+    held = store.episode(episode)
+    assert held is not None
+    minute = round(60 * held.fs)
+    early, same, late = (Strip(held, at, at + 9, ()) for at in (0, 9, minute))
+    assert [date is not None for date in dates([late, early])] == [True, True]
+    assert dates([late, early]) == [late.date, early.date]
+    assert dates([early, same, late]) == [None] * 3
+    assert dates([early]) == [None]
 
 
 def test_strips_of_different_patches_are_not_told_as_one_course(
@@ -143,7 +155,8 @@ def test_strips_of_different_patches_are_not_told_as_one_course(
 
 @pytest.mark.parametrize(
     ("wanted", "question"),
-    [((), "Why?"), (("e",) * 7, "Why?"), (("e",), "  "), (("e",), "?" * 501), (("e", {"episode": "e"}), "?")],
+    [((), "Why?"), (("e",) * 7, "Why?"), (("e",), "  "), (("e",), "?" * 501), (("e", {"episode": "e"}), "?")]
+    + [(({"episode": "e", "from": 0, "to": far},), "?") for far in (float("inf"), 1e308)],
 )
 def test_a_request_that_is_none_is_refused(wanted: tuple[Any, ...], question: str) -> None:
     with pytest.raises(ValidationError):
@@ -151,11 +164,14 @@ def test_a_request_that_is_none_is_refused(wanted: tuple[Any, ...], question: st
 
 
 def test_what_cannot_be_asked_about_is_said_before_anything_is_read(
-    episode: str, make_asking: MakeAsking
+    episode: str, make_asking: MakeAsking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asking = make_asking("report")
     with pytest.raises(UnknownEpisodeError, match="no episode NONE"):
         asking.stream(asked("NONE"))
+    monkeypatch.setattr("cloud.ask.room", lambda ecgs: 50 * ecgs)
+    with pytest.raises(UsageError, match="120 s are asked about, 100 s are the most"):
+        asking.stream(asked(episode, episode))
     with pytest.raises(UsageError, match="of 70 to 80 s it holds too little"):
         asking.stream(asked({"episode": episode, "from": 70, "to": 80}))
 

@@ -23,6 +23,7 @@ from models.errors import UsageError
 
 MOST = 6  # ECGs at once
 LONGEST_QUESTION = 500  # characters
+BEGINS = '{"id": '  # of an answer: what a kill may leave as a last line
 Ident = str | int
 
 
@@ -58,7 +59,10 @@ def answer_all(questions: Path, out: Path, consult: Consult, say: Say, every: in
     rows = _rows(questions)
     if out.resolve() == questions.resolve():
         raise UsageError(f"--out {out} is the file of the questions; give another one.")
-    done = _answered(out)
+    try:
+        done = _answered(out)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--out {out} cannot be read or written: {error}.") from error
     told = _Told(len(rows), every, say)
     failed, asked = 0, set[Ident]()
     with out.open("a", encoding="utf-8") as file:
@@ -110,8 +114,11 @@ def _answered(out: Path) -> set[Ident]:
     if not out.is_file():
         return set()
     text = out.read_text(encoding="utf-8")
-    lines = text[: text.rfind("\n") + 1].splitlines(keepends=True)
+    whole = text.rfind("\n") + 1
+    lines, tail = text[:whole].splitlines(keepends=True), text[whole:]
     try:
+        if not tail.startswith(BEGINS[: len(tail)]):
+            raise ValueError(tail)
         rows = [(json.loads(line), line) for line in lines]
         kept = [(row["id"], line) for row, line in rows if "error" not in row]
     except (ValueError, TypeError, KeyError) as error:
@@ -138,7 +145,9 @@ def _row(
         if ident in done:
             return None
         asked = Question.model_validate(raw)
-        return {"id": ident, **answered(asked.question, asked.ecgs, consult)}
+        row = {"id": ident, **answered(asked.question, asked.ecgs, consult)}
+        json.dumps(row, allow_nan=False)  # what cannot be written is this row's error
+        return row
     except ModuleNotFoundError:  # an extra that is not installed: no row can be answered
         raise
     except Exception as error:  # whatever is wrong with a row, the others are answered

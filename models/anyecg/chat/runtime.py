@@ -141,10 +141,12 @@ class Chat:
             if matcher is not None:
                 logits[~matcher.allowed(len(logits))] = -np.inf
             token = int(logits.argmax())
-            if token in {self._newline, self._end}:
+            ends = token in {self._newline, self._end}
+            others = logits[[self._newline, self._end]] if ends else logits[token]
+            chance *= float(np.exp(others - logits[token]).sum() / np.exp(logits - logits[token]).sum())
+            if ends:
                 self._close(answer, token)
                 return ids, chance
-            chance /= float(np.exp(logits - logits[token]).sum())
             ids.append(token)
             answer.spend([token])
             if matcher is not None:

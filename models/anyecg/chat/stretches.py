@@ -127,7 +127,7 @@ class Desk:
     def _found(self, record: str) -> str:
         """Where it is; as it was given where it is nowhere."""
         paths = [] if record == EXCERPT else [Path(record), self._folder / record]
-        for path in paths:
+        for path in (path for path in paths if path.name):
             header, edf = (path.with_name(f"{path.name}.{kind}") for kind in ("hea", "edf"))
             if header.is_file() or path.is_file():
                 return str(path)
@@ -162,10 +162,14 @@ def _date(recording: Recording, start: float) -> str | None:
     return f"{datetime.fromtimestamp(recording.start_utc + start, UTC):%Y-%m-%d %H:%M}"
 
 
+def room(ecgs: int) -> int:
+    """Seconds that so many ECGs may last together, about."""
+    return LONGEST - MOST_TOKENS - FACTS * ecgs
+
+
 def _short_enough(stretches: Sequence[Stretch]) -> None:
     """Before much time is spent on reading what the language model has no room for."""
-    seconds = sum(stretch.seconds for stretch in stretches)
-    most = LONGEST - MOST_TOKENS - FACTS * len(stretches)
+    seconds, most = sum(stretch.seconds for stretch in stretches), room(len(stretches))
     if seconds > most:
         many = "This ECG lasts" if len(stretches) == 1 else "These ECGs last together"
         raise UsageError(f"{many} {seconds:.0f} s; {most} s are the most: give a stretch, RECORD@FROM-TO.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.anyecg.fusion import SHARE, SHIFT, Floats, ventricular_shares
+from models.anyecg.fusion import SHARE, SHIFT, Floats, fused, ventricular_shares
 
 BEAT_S, RATE = 0.8, 128
 NORMAL, WIDE = (0.025, 1.0), (0.07, -1.6)  # width in seconds, height
@@ -43,7 +43,16 @@ def test_the_share_of_the_ventricular_beat_is_measured() -> None:
     found = ventricular_shares(*stretch(MIXED), chances(MIXED))
     assert found[5] == pytest.approx(0.5, abs=0.05)
     assert found[2] == pytest.approx(1, abs=0.05)
-    assert [i for i in np.flatnonzero(found >= SHARE) if MIXED[i] < 1] == [5]
+    assert np.flatnonzero(fused(found)).tolist() == [5]
+
+
+def test_a_ventricular_beat_that_the_network_missed_is_no_fusion_beat() -> None:
+    sure = chances(MIXED)
+    sure[7] = 0.3
+    others = [*MIXED, 0, 1, 0]
+    found = ventricular_shares(*stretch(others), np.append(sure, chances([0, 1, 0])))
+    assert found[7] == pytest.approx(1, abs=0.05)
+    assert not fused(found)[7]
 
 
 def test_the_ventricular_wavefront_may_come_earlier_or_later() -> None:

@@ -228,7 +228,7 @@ class Scripted:
                 self._answers[asked] = self._answered(read[:at], sights)
             wanted, said = self._answers[asked], list(read[at:])
             fits = wanted[: len(said)] == said
-            logits[wanted[len(said)] if fits and len(said) < len(wanted) else wanted[-1]] = 1.0
+            logits[wanted[len(said)] if fits and len(said) < len(wanted) else wanted[-1]] = 20.0
         return logits, (read, sights)
 
     def _answered(self, read: tuple[int, ...], sights: Any) -> list[int]:

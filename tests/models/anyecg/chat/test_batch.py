@@ -131,6 +131,15 @@ def test_an_interrupted_run_goes_on_and_writes_the_half_line_again(desk: Desk, t
     assert len(desk.asked) == 4
 
 
+@pytest.mark.parametrize("held", [b'{"summary": 1}', b"notes", b"\xff\xfe", b'{"id": 1}\nnotes'])
+def test_a_file_that_holds_something_else_is_left_as_it_is(desk: Desk, tmp_path: Path, held: bytes) -> None:
+    out = tmp_path / "out"
+    out.write_bytes(held)
+    with pytest.raises(UsageError, match="--out"):
+        answer_all(written(tmp_path / "q", row("1")), out, desk.consult, lambda _: None)
+    assert out.read_bytes() == held
+
+
 def test_without_a_file_of_questions_one_sentence_says_so(desk: Desk, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         answer_all(tmp_path / "none", tmp_path / "out", desk.consult, lambda _: None)

@@ -15,8 +15,8 @@ import torch  # noqa: TID251 - a network under test
 
 from models.anyecg.chat.export import export_small
 from models.anyecg.chat.net import EcgChat, TorchDecoder, small
-from models.anyecg.chat.prompt import LONGEST, lay_out, opening
-from models.anyecg.chat.runtime import UNSURE, Chat, OnnxDecoder, Small, UnfinishedError
+from models.anyecg.chat.prompt import LONGEST, asking, lay_out, opening
+from models.anyecg.chat.runtime import UNSURE, Chat, OnnxDecoder, Small, UnfinishedError, _Answer
 from models.anyecg.chat.tokenizer import ANSWER, CONTENT, ECG_END, END, EVIDENCE, MARKERS, QUESTION, learn
 from models.anyecg.chat.tokenizer import ECG as ECG_START
 from models.anyecg.chat.train import metadata
@@ -86,6 +86,21 @@ def test_a_plan_the_model_is_not_sure_of_is_a_question_not_understood(
     state = unsure.prompt([ECG], FACTS)
     monkeypatch.setattr("models.anyecg.chat.runtime.SURE", 1.01)
     assert list(unsure.ask(state, "How fast is it?")) == [UNSURE]
+
+
+def test_a_plan_is_as_sure_as_its_tokens_and_its_end_are_likely(chat: Small, net: EcgChat) -> None:
+    answer = _Answer(chat._decoder, chat.prompt([ECG], FACTS).cache, 50, None)
+    answer.read(asking(WORDS, "Report it"))
+    ids, chance = chat._line(answer, None)
+    read = [*opening(WORDS, [len(ECG)], FACTS), *asking(WORDS, "Report it")]
+    with torch.no_grad():
+        logits = net.logits(torch.tensor([read + ids]), [torch.from_numpy(ECG)])[0, len(read) - 1 :]
+    logits[:, chat._silent] = -torch.inf
+    likely = logits.softmax(dim=1)
+    end = likely[-1, [WORDS.newline, WORDS.marker(END)[-1]]].sum()
+    wanted = likely[range(len(ids)), ids].prod() * end
+    assert 0 < chance < 1
+    assert chance == pytest.approx(wanted.item(), rel=1e-3)
 
 
 def test_a_network_served_by_transformers_says_the_same(chat: Small, net: EcgChat) -> None:
