@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 QUESTION = "Write a report."
 IDLE_S, RETRY_S = 1.0, 5.0
 LEASE_S = 30.0  # beyond the budget
+ENDING_S = 5.0  # for the answer that is being written; one that hangs ends with the process
 MOST_ATTEMPTS = 3  # a report at which the process ended so often ends it no more
 LATE = "the language model's time was over"
 FAILED = "the language model failed"
@@ -66,6 +67,7 @@ class Reporter(threading.Thread):
             except Exception:  # a store that is away for a while must not end the reports for good
                 logger.exception("the store is away")
                 self._halt.wait(RETRY_S)
+        self._writer.end(ENDING_S)
 
     def write(self, draft: Draft) -> Written | None:
         """By the model, or by the template with the reason, within the budget; None where it was stopped, or
@@ -102,16 +104,23 @@ class _Writer(threading.Thread):
     def __init__(self, answer: Callable[[Draft, Sequence[Segment]], Answer]) -> None:
         super().__init__(name="writer", daemon=True)
         self._answer = answer
-        self._drafts: queue.SimpleQueue[tuple[Draft, Sequence[Segment], Future[Answer]]] = queue.SimpleQueue()
+        self._drafts: queue.SimpleQueue[tuple[Draft, Sequence[Segment], Future[Answer]] | None] = (
+            queue.SimpleQueue()
+        )
 
     def write(self, draft: Draft, parts: Sequence[Segment]) -> Future[Answer]:
         future: Future[Answer] = Future()
         self._drafts.put((draft, parts, future))
         return future
 
+    def end(self, patience_s: float) -> None:
+        """A process that ends amid a network's own code is aborted by it."""
+        self._drafts.put(None)
+        self.join(patience_s)
+
     def run(self) -> None:
-        while True:
-            draft, parts, future = self._drafts.get()
+        while (asked := self._drafts.get()) is not None:
+            draft, parts, future = asked
             if not future.set_running_or_notify_cancel():
                 continue
             try:

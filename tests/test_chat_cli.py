@@ -202,7 +202,7 @@ def test_a_batch_answers_all_it_can_finds_records_beside_its_file_and_goes_on_wh
     assert "gone not found" in first[1]["error"]
     assert "premature beats" in first[0]["answer"]
     assert first[2]["answer"].startswith("Report: ")
-    assert "7: line 2: " in capsys.readouterr().err
+    assert "line 2: " in capsys.readouterr().err
     write_wfdb(open_recording(clinical), clinical.parent / "gone")
     assert chat("--batch", str(questions), "--out", str(out)) == ""
     assert [row["id"] for row in rows(out)] == ["a", "c", 7]

@@ -13,8 +13,7 @@ from pydantic import ValidationError
 from cloud.ask import OTHERS, TEMPLATE_SAID, Asked, Asking, UnknownEpisodeError
 from cloud.config import ChatConfig, CloudConfig
 from cloud.sqlite_store import SqliteStore
-from cloud.strips import KEPT
-from cloud.strips import Strip, dates
+from cloud.strips import KEPT, Strip, dates
 from cloud.turns import BusyError, Turns, apart
 from models.anyecg.chat.eyes import Eyes
 from models.anyecg.chat.runtime import Chat

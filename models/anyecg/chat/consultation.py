@@ -80,9 +80,13 @@ class Consultation:
             for line in lines:
                 if plan is None:
                     plan = _plan(line)
-                elif line not in shown and check(line, plan, self.ecgs).supported:
+                    continue
+                if line not in shown and check(line, plan, self.ecgs).supported:
                     shown.append(line)
                     yield line
+                elif not shown:  # how an answer begins, the template knows
+                    shown.append(ground([], plan, self.ecgs).sentences[0])
+                    yield shown[0]
         except UnfinishedError:  # what is not said by then lacks, and is said by the template
             pass
         whole = ground(shown, plan or UNCLEAR, self.ecgs).sentences

@@ -32,7 +32,7 @@ from models.errors import AnyEcgError, RecordingError
 WEIGHTS = Path(__file__).parent
 FILES = ("tokenizer.json", "connector.onnx", "decoder.onnx")
 MOST_TOKENS = 400  # of an answer
-SURE = 0.7  # probability of a plan under which the question is not understood
+SURE = 0.5  # a plan that is not likelier than all others together is a question not understood
 UNSURE = "decline unclear"
 Rule = str | re.Pattern[str] | None
 Allow = Callable[[Sequence[str]], Rule]

@@ -159,7 +159,8 @@ def _read_spans(text: str, parts: Parts) -> None:
 
 def _write_spans(style: str) -> Callable[[Claim, Form], str]:
     def write(claim: Claim, _: Form) -> str:
-        pairs = zip(claim.times[::2], claim.times[1::2], strict=True)
+        # Not strict: of what a model wrote a time may lack, and what is written here then differs from it.
+        pairs = zip(claim.times[::2], claim.times[1::2], strict=False)
         return ", ".join(style.format(first, last) for first, last in pairs)
 
     return write
@@ -179,7 +180,7 @@ def _read_leads(text: str, parts: Parts) -> None:
 
 
 def _write_series(claim: Claim, form: Form) -> str:
-    pairs = zip(claim.ecgs, claim.numbers, strict=True)
+    pairs = zip(claim.ecgs, claim.numbers, strict=False)  # as above
     return ", ".join(f"ECG {letter} {amount(number, claim, form)}" for letter, number in pairs)
 
 

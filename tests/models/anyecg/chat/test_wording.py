@@ -120,6 +120,19 @@ def test_any_text_can_be_tried(text: str) -> None:
 @pytest.mark.parametrize(
     "sentence",
     [
+        "1 episode of ventricular bigeminy: 11.8 s [a12].",
+        "1 episode of ventricular bigeminy: 11.8-17.3-17.3 s [a12].",
+        "9 ventricular premature beats at 0.0-0.1 s, 4.4, 6.9-7.0 s and 7 more [a11].",
+        "Duration: 0.0s-5.4s, 6.2s-18.8s-26.1s, 27.7s-30.6s",
+    ],
+)
+def test_intervals_of_which_a_model_left_out_a_time_cannot_be_read(sentence: str) -> None:
+    assert read(sentence) is None
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
         "",
         ".",
         "The heart looks fine.",
