@@ -156,4 +156,4 @@ class PatchLink:
             async with asyncio.timeout(DISCONNECT_S):
                 await self._client.disconnect()
         except (BleakError, OSError, EOFError, TimeoutError) as error:
-            logger.info("disconnecting the dead link failed: %s", error or type(error).__name__)
+            logger.info("disconnecting the dead link failed: %r", error)

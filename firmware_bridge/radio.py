@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,6 +17,8 @@ from bleak.exc import BleakBluetoothNotAvailableError, BleakDeviceNotFoundError,
 
 from firmware_bridge.codecs.openecg import SERVICE
 from models.errors import RadioError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +65,14 @@ async def find(patch: str | None, timeout_s: float, backend: Backend) -> BLEDevi
     A killed process leaves BlueZ connected; the patch then advertises nothing and only adopting it helps.
     """
     if backend.client is None:
-        # Not every platform lists connected devices, and without an adapter the scan below says so.
-        with contextlib.suppress(BleakError, NotImplementedError, OSError):
+        try:
             adapter = await BleakAdapter.get()
             for device in await adapter.get_connected_devices([SERVICE]):
                 if _is(patch, device, device.name):
                     return device
+        except (BleakError, NotImplementedError, OSError) as error:
+            # Not every platform lists connected devices, and without an adapter the scan below says so.
+            logger.info("connected patches cannot be listed, scanning instead: %r", error)
     with _bluetooth():
         async with BleakScanner(service_uuids=[SERVICE], backend=backend.scanner) as scanner:
             with contextlib.suppress(TimeoutError):
