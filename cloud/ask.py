@@ -38,7 +38,7 @@ LONGEST = 500  # characters of a question
 SLOW_S = 5.0  # beyond budget and patience: no line for so long, and the answer is given up
 LEAST_S = 1.0  # of a span
 LATEST_S = 1e9  # after its boot a patch has no samples: 30 years
-TEMPLATE_SAID = "The language model's time was over; the template said the rest."
+TEMPLATE_SAID = "The language model did not come to its end; the template said the rest."
 OTHERS = "These strips are of different patches: a difference between them is no change of one heart."
 
 Line = dict[str, Any]

@@ -33,7 +33,7 @@ IDLE_S, RETRY_S = 1.0, 5.0
 LEASE_S = 30.0  # beyond the budget
 ENDING_S = 5.0  # for the answer that is being written; one that hangs ends with the process
 MOST_ATTEMPTS = 3  # a report at which the process ended so often ends it no more
-LATE = "the language model's time was over"
+LATE = "the language model did not come to its end"  # in its time or in its tokens
 FAILED = "the language model failed"
 ASTRAY = "the language model wrote something else"
 

@@ -68,7 +68,7 @@ def open_recording(record: str | Path) -> Recording:
         return formats.read_edf(path)
     if path.suffix.lower() in {".hea", ".dat"}:
         path = path.with_suffix("")
-    if path.with_name(path.name + ".hea").is_file():
+    if path.name and path.with_name(path.name + ".hea").is_file():
         return formats.read_wfdb(path)
     if path.is_file():
         raise RecordingError(

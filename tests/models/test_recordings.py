@@ -124,6 +124,9 @@ def test_a_missing_file_and_a_foreign_format_are_one_sentence(tmp_path: Path) ->
         open_recording(tmp_path / "nothing")
     with pytest.raises(RecordingError, match="not found"):
         open_recording(tmp_path / "nothing.edf")
+    for folder in (".", "/"):
+        with pytest.raises(RecordingError, match="not found"):
+            open_recording(folder)
     (tmp_path / "table.csv").write_text("1,2\n")
     with pytest.raises(RecordingError, match="not a format we read"):
         open_recording(tmp_path / "table.csv")
