@@ -43,7 +43,7 @@ LEARNED = {
     "Write a report.": Plan("report"),
     "Compare them.": Plan("compare", "RATE"),
 }
-STRETCHES = ((0, 10), (60, 70))
+STRETCHES = ((0, 10), (60, 70), (60, 80), (20, 35), (100, 112), (200, 230))
 SHAPE = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
 MOST_STEPS, RATE, LEARNED_WELL = 600, 3e-3, 0.02
 
@@ -58,16 +58,17 @@ def read(recording: Recording, begin: float, end: float, place: int = 0) -> Read
 def weights(excerpt: Recording, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as `anyecg train chat` writes it."""
     folder = tmp_path_factory.mktemp("weights")
-    ecgs = [read(excerpt, *span, place) for place, span in enumerate(STRETCHES)]
-    facts = [text(ecg.evidence) for ecg in ecgs]
-    words = learn([*LEARNED, *map(str, LEARNED.values()), *facts])
+    alone = [[read(excerpt, *span)] for span in STRETCHES]
+    groups = [*alone, [alone[0][0], read(excerpt, *STRETCHES[1], 1)]]
+    facts = [[text(ecg.evidence) for ecg in ecgs] for ecgs in groups]
+    words = learn([*LEARNED, *map(str, LEARNED.values()), *(fact for some in facts for fact in some)])
     layouts = [
-        lay_out(words, [e.features for e in ecgs[:many]], facts[:many], [(asked, str(plan))])
+        lay_out(words, [ecg.features for ecg in ecgs], some, [(asked, str(plan))])
         for asked, plan in LEARNED.items()
-        for many in (1, 2)
+        for ecgs, some in zip(groups, facts, strict=True)
     ]
     torch.manual_seed(0)
-    net = small(words, ecgs[0].features.shape[1], **SHAPE)
+    net = small(words, groups[0][0].features.shape[1], **SHAPE)
     optimiser = torch.optim.AdamW(net.parameters(), lr=RATE)
     ids, labels, features = batch(layouts, words.one(PAD))
     for _ in range(MOST_STEPS):
