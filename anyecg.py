@@ -527,6 +527,7 @@ def train_chat(
         Path, typer.Option(metavar="DIR", help="A finished `anyecg train localizer`, with its folds.")
     ],
     recipe: RecipeFile = None,
+    stage: Annotated[int, typer.Option(min=0, max=3, help="The last one.")] = 3,
 ) -> None:
     """Train the language model in its three stages on ECGs as the code that serves reads them; resumes."""
     from models.anyecg.chat.corpus import Corpus
@@ -547,9 +548,9 @@ def train_chat(
     prepare(out, data, partial(read_strip, networks=networks, encoder=encoder), folds, progress=_say)
     corpus = Corpus(readings(out))
     if chosen.size == "small":
-        train_small(out, corpus.draw, chosen, corpus.texts(TOKENIZER_TEXTS, 0))
+        train_small(out, corpus.draw, chosen, corpus.texts(TOKENIZER_TEXTS, 0), last=stage)
     else:
-        train_adapter(out, corpus.draw, chosen)
+        train_adapter(out, corpus.draw, chosen, last=stage)
 
 
 @dataset_app.command("build")

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from models.anyecg.chat.consultation import UNCLEAR, Consultation
+from models.anyecg.chat.held import allowed_unseen
 from models.anyecg.chat.invented import Placed
 from models.anyecg.chat.plans import Plan, parse
 from models.anyecg.chat.prompt import TooLongError
@@ -75,7 +76,8 @@ class Runs:
         try:
             if run is Run.EVIDENCE_REMOVED:
                 state = self._chat.prompt([reading.features for reading in given], None)
-                return Room(partial(_unchecked, self._chat, state), ecgs)
+                letters = [ecg.letter for ecg in ecgs]
+                return Room(partial(_unchecked, self._chat, state, letters), ecgs)
             return Room(partial(_answered, Consultation(self._chat, given)), ecgs)
         except TooLongError:
             return Room(lambda _: SILENT, ecgs)
@@ -113,12 +115,12 @@ def _answered(asked: Consultation, question: str) -> Said:
     )
 
 
-def _unchecked(chat: Chat, state: State, question: str) -> Said:
-    """Word for word: there is nothing to check it against."""
+def _unchecked(chat: Chat, state: State, letters: Sequence[str], question: str) -> Said:
+    """Word for word: there is nothing to check it against. Only what eyes alone may say can be said."""
     lines: list[str] = []
     finished = True
     try:
-        lines.extend(chat.ask(state, question))
+        lines.extend(chat.ask(state, question, allow=partial(allowed_unseen, letters=letters)))
     except TooLongError:
         return SILENT
     except UnfinishedError:

@@ -36,6 +36,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     folds: int = Field(4, ge=2, le=10, description="of patients")
     seed: int = 0
+    without: tuple[str, ...] = Field((), description="databases left out, to be tested on")
     steps: int = Field(800, ge=1)
 
 
@@ -43,9 +44,9 @@ def train(out: Path, data: Path, recipe: Recipe) -> None:
     """Fits what is missing in `out`; UsageError if it holds a training with other data or settings."""
     torch.set_num_threads(1)
     say("reading the records")
-    tracks, noise = list(development_tracks(data)), Noise(data)
+    tracks, noise = [t for t in development_tracks(data) if t.source not in recipe.without], Noise(data)
     fingerprint = data_hash(tracks)
-    claim(out / "screener.json", {"data": fingerprint, "version": VERSION, **recipe.model_dump()})
+    claim(out / "screener.json", {"data": fingerprint, "version": VERSION, **recipe.model_dump(mode="json")})
     fold_of = fold_by_record(out / "folds.json", tracks, recipe.folds, recipe.seed)
 
     def learn(folder: Path, learned: Sequence[Track]) -> ScreenerNet:

@@ -7,6 +7,7 @@ An answer depends on plan and facts alone: no text of a question, no free text o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 
 from models.anyecg.chat import statements as about
@@ -38,13 +39,32 @@ def unseen(plan: Plan, ecgs: Sequence[Evidence], rng: Random | None = None) -> t
     """
     if plan.task not in UNSEEN:
         raise ValueError(f"'{plan}' needs the evidence; without it only {', '.join(UNSEEN)} are answered.")
-    return _said(plan, _each(_SEEN[plan.task], plan, ecgs), rng)
+    return _said(plan, _each(_seen(plan), plan, ecgs), rng)
+
+
+def possibly_seen(plan: Plan, letters: Sequence[str]) -> tuple[Claim, ...]:
+    """All that may be said of ECGs of which nothing but their tokens is known, whatever they show."""
+    if plan.task in {"limits", "decline"}:
+        return tuple(claim for said in claims(plan, ()) for claim in said)
+    if plan.task not in UNSEEN:
+        return ()
+    if plan.subject in NOT_ASSESSED:
+        return (Claim(kind="unassessed", label=plan.subject),)
+    labels, denied = _looked_for(plan)
+    there = [Claim(kind="seen", label=label) for label in labels]
+    every = (Claim(kind="blurred"), Claim(kind="unseen", label=denied), *there)
+    if len(letters) == 1:
+        return every
+    wanted = [letter for letter in letters if plan.ecg in {None, letter}]
+    return tuple(replace(claim, ecgs=(letter,)) for letter in wanted for claim in every)
 
 
 def claims(plan: Plan, ecgs: Sequence[Evidence]) -> tuple[Sentence, ...]:
     """What the template says, as claims, sentence by sentence: all that an answer to the plan may hold."""
     if plan.task == "decline":
         return ((Claim(kind=f"decline_{plan.subject}"),),)
+    if plan.task == "limits":
+        return ((Claim(kind="limits"),),)
     if plan.task == "compare":
         return tuple(compare(plan.subject or "ALL", ecgs))
     return _each(_TASKS[plan.task], plan, ecgs)
@@ -150,18 +170,27 @@ def _quality(ecg: Evidence, _: str) -> list[Sentence]:
     return [(claim,) for claim in (*told, *rest)]
 
 
-def _seen(ecg: Evidence, labels: Sequence[str], denied: str) -> list[Sentence]:
-    if not about.was_analysed(ecg):
-        return [(Claim(kind="blurred"),)]
-    seen = [label for label in labels if about.found_of(ecg, label)]
-    told = [Claim(kind="seen", label=label) for label in seen] or [Claim(kind="unseen", label=denied)]
-    return [(claim,) for claim in told]
+def _seen(plan: Plan) -> Teller:
+    """What the ECG tokens may show of a plan's subject."""
+    labels, denied = _looked_for(plan)
+
+    def told(ecg: Evidence, _: str) -> list[Sentence]:
+        if plan.subject in NOT_ASSESSED:
+            return [(Claim(kind="unassessed", label=plan.subject),)]
+        if not about.was_analysed(ecg):
+            return [(Claim(kind="blurred"),)]
+        seen = [label for label in labels if about.found_of(ecg, label)]
+        said = [Claim(kind="seen", label=label) for label in seen] or [Claim(kind="unseen", label=denied)]
+        return [(claim,) for claim in said]
+
+    return told
 
 
-def _seen_subject(ecg: Evidence, label: str) -> list[Sentence]:
-    if label in NOT_ASSESSED:
-        return [(Claim(kind="unassessed", label=label),)]
-    return _seen(ecg, (label,), label)
+def _looked_for(plan: Plan) -> tuple[Sequence[str], str]:
+    """(what may be seen, what is denied where nothing is)."""
+    if plan.task == "present":
+        return (plan.subject or "",), plan.subject or ""
+    return (("AFIB",), "AFIB") if plan.task == "rhythm" else (CLINICAL, ANY)
 
 
 _TASKS: Mapping[str, Teller] = {
@@ -177,12 +206,5 @@ _TASKS: Mapping[str, Teller] = {
     "measure": _measure,
     "regular": lambda ecg, _: [(about.regularity(ecg),)],
     "quality": _quality,
-    "limits": lambda _, __: [(Claim(kind="limits"),)],
     "about": lambda ecg, _: [(about.about(ecg),)],
-}
-_SEEN: Mapping[str, Teller] = {
-    "report": lambda ecg, _: _seen(ecg, CLINICAL, ANY),
-    "findings": lambda ecg, _: _seen(ecg, CLINICAL, ANY),
-    "rhythm": lambda ecg, _: _seen(ecg, ("AFIB",), "AFIB"),
-    "present": _seen_subject,
 }

@@ -4,8 +4,9 @@
     for sentence in asked.stream("Any premature beats?"): ...
     answer = asked.answer("Where?")
 
-The ECGs are read once, questions stand alone. A sentence is shown after its check; what did not hold or lacks
-is said by the template, and counted. Intervals are the localizer's: the model understood what was asked for.
+The ECGs are read once, questions stand alone. The model writes under `held`: only sentences that the evidence
+holds. All the same a sentence is shown after its check; what did not hold or lacks is said by the template,
+and counted. Intervals are the localizer's: the model understood what was asked for.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from models.anyecg.chat import answers
+from models.anyecg.chat.held import allowed
 from models.anyecg.chat.plans import ECTOPIC, Plan, parse
 from models.anyecg.chat.prompt import text
 from models.anyecg.chat.readings import Reading
-from models.anyecg.chat.runtime import Chat, UnfinishedError
+from models.anyecg.chat.runtime import Chat, Rule, UnfinishedError
 from models.anyecg.chat.wording import REPORT
 from models.anyecg.grounding import Grounded, check, ground
 
@@ -103,13 +104,8 @@ class Consultation:
             finished = False
         return _plan(lines[0]) if lines else UNCLEAR, lines[1:], finished
 
-    def _allowed(self, lines: Sequence[str]) -> str | None:
-        """Intervals are given: after the plan they are written word for word."""
-        plan = parse(lines[0]) if lines else None
-        if plan is None or plan.task != "locate":
-            return None
-        said = answers.answer(plan, self.ecgs)
-        return said[len(lines) - 1] if len(lines) <= len(said) else None
+    def _allowed(self, lines: Sequence[str]) -> Rule:
+        return allowed(lines, self.ecgs)
 
 
 def _plan(line: str) -> Plan:

@@ -28,7 +28,7 @@ from models.errors import UsageError
 T = TypeVar("T")
 STAGES = (0, 1, 2, 3)
 MEANT = 8  # questions of a conversation in stage 0
-WITHHELD = 0.25  # share of the conversations without evidence
+WITHHELD = 0.25  # share of the conversations without evidence, where a round says no other
 ALTERED, INVENTED = 0.2, 0.2  # share of the ECGs, where evidence is given
 TURNS = (0.45, 0.2, 0.12, 0.08, 0.06, 0.04, 0.03, 0.02)  # of one turn, two, ...
 REPORTS = 2  # turns at most, where nothing else is asked
@@ -77,12 +77,12 @@ class Corpus:
         }
         self._width = known[0].features.shape[1]
 
-    def draw(self, stage: int, size: int, *seed: int) -> list[Conversation]:
-        """`size` conversations of a stage, which replays what earlier ones ask."""
+    def draw(self, stage: int, size: int, *seed: int, withheld: float = WITHHELD) -> list[Conversation]:
+        """`size` conversations of a stage, which replays what earlier ones ask; a share without evidence."""
         if stage not in STAGES:
             raise ValueError(f"stage {stage}; there are 0, 1, 2 and 3.")
-        draw = self._conversation if stage else self._meant
-        return [draw(stage, Random(f"{stage} {seed} {i}")) for i in range(size)]
+        dice = [Random(f"{stage} {seed} {i}") for i in range(size)]
+        return [self._conversation(stage, rng, withheld) if stage else self._meant(rng) for rng in dice]
 
     def texts(self, size: int, *seed: int) -> Iterator[str]:
         """What is written in `size` conversations of stage 3, for a tokenizer to learn."""
@@ -90,7 +90,7 @@ class Corpus:
             yield from conversation.evidence or ()
             yield from (line for turn in conversation.turns for line in turn)
 
-    def _meant(self, _stage: int, rng: Random) -> Conversation:
+    def _meant(self, rng: Random) -> Conversation:
         """Questions, each answered by its plan alone: many for the price of one about an ECG."""
         ecgs = self._ecgs(rng, self._count(rng), real=False)
         asker = Asker(STAGES[-1], [ecg.evidence for ecg in ecgs], withheld=False)
@@ -105,8 +105,8 @@ class Corpus:
         """Of the ECGs of stage 3."""
         return rng.choices(range(2, 7), SEVERAL)[0] if rng.random() < SEVERAL_SHARE else 1
 
-    def _conversation(self, stage: int, rng: Random) -> Conversation:
-        withheld = rng.random() < WITHHELD
+    def _conversation(self, stage: int, rng: Random, share: float) -> Conversation:
+        withheld = rng.random() < share
         count = self._count(rng) if stage == STAGES[-1] else 1
         ecgs, room = _fitting(self._ecgs(rng, count, real=withheld))
         asker = Asker(stage, [ecg.evidence for ecg in ecgs], withheld)

@@ -35,6 +35,7 @@ MOST_TOKENS = 400  # of an answer
 SURE = 0.5  # a plan that is not likelier than all others together is a question not understood
 UNSURE = "decline unclear"
 Rule = str | re.Pattern[str] | None
+DONE = ""  # the rule where all is said
 Allow = Callable[[Sequence[str]], Rule]
 
 
@@ -98,7 +99,8 @@ class Chat:
         tokens: int = MOST_TOKENS,
         until: float | None = None,
     ) -> Iterator[str]:
-        """The lines of the answer. `allow(lines so far)` may hold the next line to a text or a pattern.
+        """The lines of the answer. `allow(lines so far)` may hold the next line to a text or a pattern, or
+        end the answer.
 
         Raises:
             UnfinishedError: after `tokens`, or at `until` (of time.monotonic), before the answer's end.
@@ -111,6 +113,8 @@ class Chat:
         lines: list[str] = []
         while not answer.ended:
             rule = allow(lines) if allow else None
+            if rule == DONE:
+                return
             ids, chance = self._said(answer, rule) if isinstance(rule, str) else self._line(answer, rule)
             if line := self._words.decode(ids).strip():
                 lines.append(line)

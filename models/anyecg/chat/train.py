@@ -3,10 +3,10 @@
     anyecg train chat --out DIR        (reads ANYECG_DATA)
 
 1 reports; 2 localization and questions too; 3 several ECGs too; a model from scratch begins with 0, what
-questions mean, and refreshes it at the end. `draw(stage, size, seed, number)` gives the conversations; the
-same arguments give the same ones. DIR receives a checkpoint a stage, from which a killed training goes on,
-and what is shipped: `tokenizer.json`, `connector.onnx` and `decoder.onnx` of the small model, or the adapter
-and the connector of another.
+questions mean. A recipe lists its rounds, each of one stage. `draw(stage, size, seed, number,
+withheld=share)` gives the conversations; the same arguments give the same ones. DIR receives a checkpoint a
+round, from which a killed training goes on, and what is shipped: `tokenizer.json`, `connector.onnx` and
+`decoder.onnx` of the small model, or the adapter and the connector of another.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +23,7 @@ import torch  # noqa: TID251 - a training file
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor  # noqa: TID251
 
-from models.anyecg.chat.corpus import Conversation
+from models.anyecg.chat.corpus import WITHHELD, Conversation
 from models.anyecg.chat.export import export_small
 from models.anyecg.chat.net import EcgChat, chat, load_llm, load_words, save_adapter, small, with_lora
 from models.anyecg.chat.prompt import UNLEARNED, Layout, lay_out
@@ -35,9 +36,28 @@ STAGES = (0, 1, 2, 3)
 GROUP = (
     8  # batches drawn together and sorted by length: little padding, and a batch depends on its step alone
 )
-REPLAYED, REFRESHED = 0.5, 0.875  # of the conversations after stage 0, and at the end, are of stage 0
-AFRESH = 1_000_000  # added to the seed, so that the end draws other conversations than stage 3
+AFRESH = 1_000_000  # added to the seed for each earlier round of the same stage: other conversations
 Draw = Callable[..., Sequence[Conversation]]
+
+
+class Round(BaseModel):
+    """So many steps of one stage."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    stage: Literal[0, 1, 2, 3]
+    steps: int = Field(ge=1)
+    replayed: float = Field(0.0, ge=0, le=1, description="share of the conversations that are of stage 0")
+    withheld: float = Field(WITHHELD, ge=0, le=1, description="of the others, without their evidence")
+
+
+ROUNDS = (
+    Round(stage=0, steps=1000),
+    Round(stage=1, steps=100, replayed=0.5),
+    Round(stage=2, steps=450, replayed=0.5),
+    Round(stage=3, steps=450, replayed=0.5),
+    Round(stage=3, steps=1300, replayed=0.875),
+    Round(stage=3, steps=2000, replayed=0.625, withheld=0.8),
+)
 
 
 class Recipe(BaseModel):
@@ -46,9 +66,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     size: Literal["small", "smollm2", "full"] = "small"
     seed: int = 0
-    meaning_steps: int = Field(1000, ge=0, description="of stage 0; a model that can read needs none")
-    refresh_steps: int = Field(1300, ge=0, description="at the end, of stage 3 and mostly 0 once more")
-    steps: tuple[int, int, int] = Field((100, 450, 450), description="of stages 1, 2 and 3")
+    rounds: tuple[Round, ...] = Field(ROUNDS, min_length=1, description="in order")
     batch: int = Field(16, ge=1, description="conversations a step")
     rate: float = Field(1e-3, gt=0, description="highest learning rate")
     threads: int = Field(2, ge=1)
@@ -64,7 +82,12 @@ class Recipe(BaseModel):
 
 
 def train_small(
-    out: Path, draw: Draw, recipe: Recipe, texts: Iterable[str], data_sha256: str = ""
+    out: Path,
+    draw: Draw,
+    recipe: Recipe,
+    texts: Iterable[str],
+    data_sha256: str = "",
+    last: int = STAGES[-1],
 ) -> EcgChat:
     """The bundled model from scratch; writes `tokenizer.json`, `connector.onnx` and `decoder.onnx`."""
     _begin(out, recipe, data_sha256)
@@ -74,7 +97,7 @@ def train_small(
     def build() -> EcgChat:
         return small(words, _width(draw, recipe), **recipe.shape)
 
-    net = stages(out, build, draw, recipe, words)
+    net = rounds(out, build, draw, recipe, words, last)
     export_small(net, out, metadata(words, data_sha256))
     return net
 
@@ -86,7 +109,9 @@ def metadata(words: Tokenizer, data_sha256: str) -> dict[str, Any]:
     return {**named, "data_sha256": data_sha256, "tokenizer_sha256": digest}
 
 
-def train_adapter(out: Path, draw: Draw, recipe: Recipe, data_sha256: str = "") -> EcgChat:
+def train_adapter(
+    out: Path, draw: Draw, recipe: Recipe, data_sha256: str = "", last: int = STAGES[-1]
+) -> EcgChat:
     """An adapter and a connector for the language model in `recipe.llm`; writes them into `out`."""
     if recipe.llm is None:
         raise UsageError("A recipe of this size names the folder of its language model: llm = ...")
@@ -98,30 +123,32 @@ def train_adapter(out: Path, draw: Draw, recipe: Recipe, data_sha256: str = "") 
         llm = with_lora(load_llm(folder, recipe.gguf, recipe.dtype, recipe.four_bit), recipe.rank)
         return chat(llm, words, _width(draw, recipe))
 
-    net = stages(out, build, draw, recipe, words)
+    net = rounds(out, build, draw, recipe, words, last)
     save_adapter(net, out)
     return net
 
 
-def stages(out: Path, build: Callable[[], EcgChat], draw: Draw, recipe: Recipe, words: Tokenizer) -> EcgChat:
-    """The stages in order, the last one twice, each from where the one before ended."""
+def rounds(
+    out: Path,
+    build: Callable[[], EcgChat],
+    draw: Draw,
+    recipe: Recipe,
+    words: Tokenizer,
+    last: int = STAGES[-1],
+) -> EcgChat:
+    """The rounds in order, each from where the one before ended; `last` is the last stage wanted."""
     net = None
-    rounds = [
-        *zip(STAGES, (recipe.meaning_steps, *recipe.steps), strict=True),
-        (STAGES[-1], recipe.refresh_steps),
-    ]
-    for number, (stage, steps) in enumerate(rounds):
-        if not steps:
-            continue
+    for number, one in enumerate(takewhile(lambda one: one.stage <= last, recipe.rounds)):
         net = fit(
-            out / f"stage{number}.checkpoint",
-            partial(_learning, build if net is None else partial(_same, net), stage),
-            Batches(draw, stage, recipe, words, refresh=number > stage).loss,
-            steps=steps,
+            out / f"round{number}.checkpoint",
+            partial(_learning, build if net is None else partial(_same, net), one.stage),
+            Batches(draw, number, recipe, words).loss,
+            steps=one.steps,
             seed=recipe.seed + number,
             rate=recipe.rate,
         )
-    assert net is not None
+    if net is None:
+        raise UsageError(f"The recipe has no round of stage {last} or before.")
     return net
 
 
@@ -142,15 +169,13 @@ def _learning(build: Callable[[], EcgChat], stage: int) -> EcgChat:
 
 
 class Batches:
-    """The loss of each step of a stage, which depends on the seed and the step alone."""
+    """The loss of each step of a round, which depends on the seed and the step alone."""
 
-    def __init__(
-        self, draw: Draw, stage: int, recipe: Recipe, words: Tokenizer, *, refresh: bool = False
-    ) -> None:
-        self._draw, self._stage, self._recipe, self._words = draw, stage, recipe, words
-        self._seed = recipe.seed + (AFRESH if refresh else 0)
-        replayed = REFRESHED if refresh else REPLAYED
-        self._replayed = replayed if stage and recipe.meaning_steps else 0.0
+    def __init__(self, draw: Draw, number: int, recipe: Recipe, words: Tokenizer) -> None:
+        self._draw, self._recipe, self._words = draw, recipe, words
+        self._round = recipe.rounds[number]
+        before = sum(one.stage == self._round.stage for one in recipe.rounds[:number])
+        self._seed = recipe.seed + before * AFRESH
         self._group: tuple[int, list[list[Layout]]] = (-1, [])
 
     def loss(self, net: EcgChat, step: int) -> Tensor:
@@ -163,16 +188,16 @@ class Batches:
 
     def _drawn(self, number: int) -> list[list[Layout]]:
         """GROUP batches of conversations of similar length, in random order."""
-        size, seed = self._recipe.batch, self._seed
-        again = round(self._replayed * size * GROUP)
+        size, seed, one = self._recipe.batch, self._seed, self._round
+        again = round(one.replayed * size * GROUP)
         drawn = [
-            *self._draw(self._stage, size * GROUP - again, seed, number),
-            *(self._draw(STAGES[0], again, seed, self._stage, number) if again else ()),
+            *self._draw(one.stage, size * GROUP - again, seed, number, withheld=one.withheld),
+            *(self._draw(STAGES[0], again, seed, one.stage, number) if again else ()),
         ]
         layouts = [lay_out(self._words, c.ecgs, c.evidence, c.turns) for c in drawn]
         layouts.sort(key=lambda layout: len(layout.ids))
         batches = [layouts[i : i + size] for i in range(0, len(layouts), size)]
-        order = np.random.default_rng((seed, self._stage, number)).permutation(GROUP)
+        order = np.random.default_rng((seed, one.stage, number)).permutation(GROUP)
         return [batches[i] for i in order]
 
 

@@ -16,7 +16,7 @@ from string import Formatter
 from models.anyecg.chat.forms import FORMS
 from models.anyecg.chat.slots import SLOTS, Claim, Form, Parts
 
-__all__ = ["FOOTER", "REPORT", "Claim", "facts", "read", "say"]
+__all__ = ["FOOTER", "REPORT", "Claim", "facts", "pattern", "read", "say"]
 
 FOOTER = "AI-generated, not yet reviewed. Decision support, not a diagnosis."  # added once, by the caller
 REPORT = "Report: "  # what a report's first sentence begins with
@@ -36,6 +36,16 @@ def say(*claims: Claim, rng: Random | None = None) -> str:
         wordings = FORMS[claim.kind].wordings
         texts.append(_clause(claim, wordings[0] if rng is None else rng.choice(wordings)))
     return _sentence(claims, texts)
+
+
+def pattern(*claims: Claim) -> str:
+    """A regular expression of all that `say` may make of these claims."""
+    written = [[_clause(claim, wording) for wording in FORMS[claim.kind].wordings] for claim in claims]
+    who, stop = _around(claims)
+    if not who:
+        written[0] = [_capital(text) for text in written[0]]
+    texts = ["(?:" + "|".join(map(re.escape, some)) + ")" for some in written]
+    return who + re.escape(_JOIN).join(texts) + re.escape(stop)
 
 
 def read(sentence: str) -> tuple[Claim, ...] | None:
@@ -67,13 +77,21 @@ def facts(sentences: Iterable[str]) -> set[tuple[object, ...]]:
 
 
 def _sentence(claims: Sequence[Claim], texts: Sequence[str]) -> str:
+    who, stop = _around(claims)
+    return _capital(who + _JOIN.join(texts)) + stop
+
+
+def _around(claims: Sequence[Claim]) -> tuple[str, str]:
+    """What stands before and after the clauses of a sentence."""
     letters = {claim.ecgs for claim in claims if not _names_ecgs(claim.kind)}
     bare = any(FORMS[claim.kind].bare for claim in claims)
-    if len(letters) > 1 or (bare and len(texts) > 1):
+    if len(letters) > 1 or (bare and len(claims) > 1):
         raise ValueError("these claims are not of one sentence")
-    who = "".join(f"ECG {letter}: " for ecgs in letters for letter in ecgs)
-    text = who + _JOIN.join(texts)
-    return text[:1].upper() + text[1:] + ("" if bare else ".")
+    return "".join(f"ECG {letter}: " for ecgs in letters for letter in ecgs), "" if bare else "."
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _reading(text: str, *, capital: bool) -> tuple[Claim, str] | None:

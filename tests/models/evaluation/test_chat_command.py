@@ -20,7 +20,7 @@ from models.anyecg.chat.eyes import ENCODER, Eyes
 from models.anyecg.chat.invented import invented
 from models.anyecg.chat.readings import Reading, _packed
 from models.anyecg.chat.strips import Truth
-from models.anyecg.chat.train import Recipe, train_small
+from models.anyecg.chat.train import Recipe, Round, train_small
 from models.errors import RecordingError
 from models.evaluation.chat_records import stretch
 from models.evaluation.chat_runs import Run
@@ -50,7 +50,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "readings.jsonl").write_text("".join(json.dumps(_packed(r)) + "\n" for r in readings))
     shutil.copy(ENCODER, folder)
     corpus = Corpus(readings)
-    recipe = Recipe(steps=(1, 1, 1), batch=2, threads=1, shape=SHAPE)
+    recipe = Recipe(rounds=(Round(stage=3, steps=1),), batch=2, threads=1, shape=SHAPE)
     train_small(folder, corpus.draw, recipe, corpus.texts(40, 0))
     return folder
 

@@ -91,6 +91,11 @@ def test_a_quarter_of_the_conversations_is_without_evidence(corpus: Corpus, stag
             assert not any("[a" in said for _, said in c.turns)
 
 
+def test_a_round_may_withhold_more(corpus: Corpus) -> None:
+    drawn = corpus.draw(3, 300, 0, withheld=0.8)
+    assert abs(np.mean([c.evidence is None for c in drawn]) - 0.8) < 0.08
+
+
 def test_stages_ask_for_more_and_more(corpus: Corpus) -> None:
     tasks = [{plan.task for plan in plans_of(corpus.draw(stage, 200, 0))} for stage in (1, 2, 3)]
     assert tasks[0] == {"report", "decline"}

@@ -16,19 +16,24 @@ from models.anyecg.chat.net import EcgChat, load_adapter, load_llm, load_words
 from models.anyecg.chat.prompt import UNLEARNED
 from models.anyecg.chat.runtime import Small
 from models.anyecg.chat.tokenizer import MARKERS, PAD, learn
-from models.anyecg.chat.train import GROUP, Batches, Recipe, train_adapter, train_small
+from models.anyecg.chat.train import GROUP, Batches, Recipe, Round, train_adapter, train_small
 from models.config import load
 from models.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[4]
 WIDTH = 6
 SHAPE = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
-RECIPE = Recipe(
-    meaning_steps=6, refresh_steps=4, steps=(12, 9, 6), batch=4, rate=3e-3, threads=1, shape=SHAPE
-)
 
 
-def draw(stage: int, size: int, *seed: int) -> list[Conversation]:
+def rounds(*steps: int, stage: int = 0) -> tuple[Round, ...]:
+    """One a stage from `stage` on; what is left over is of the last one again."""
+    return tuple(Round(stage=min(3, stage + i), steps=n) for i, n in enumerate(steps))
+
+
+RECIPE = Recipe(rounds=rounds(6, 12, 9, 6, 4), batch=4, rate=3e-3, threads=1, shape=SHAPE)
+
+
+def draw(stage: int, size: int, *seed: int, withheld: float = 0.0) -> list[Conversation]:
     generator = np.random.default_rng((stage, *seed))
     return [conversation(generator, int(generator.integers(1, max(1, stage) + 1))) for _ in range(size)]
 
@@ -58,7 +63,7 @@ class KilledError(Exception):
 
 
 def killed_at(step: int, stage: int):  # type: ignore[no-untyped-def]
-    def draw_until(of: int, size: int, *seed: int) -> list[Conversation]:
+    def draw_until(of: int, size: int, *seed: int, **_: float) -> list[Conversation]:
         if (of, seed[-1]) == (stage, step // GROUP) and size > 1:
             raise KilledError
         return draw(of, size, *seed)
@@ -93,19 +98,35 @@ def test_what_was_trained_can_be_served_and_says_what_it_learned_from(tmp_path: 
 
 
 def test_it_learns(tmp_path: Path) -> None:
-    recipe = RECIPE.model_copy(update={"steps": (60, 30, 30)})
+    recipe = RECIPE.model_copy(update={"rounds": rounds(6, 60, 30, 30, 4)})
     net = train_small(tmp_path, draw, recipe, texts())
-    before = train_small(tmp_path / "hardly", draw, RECIPE.model_copy(update={"steps": (1, 1, 1)}), texts())
+    little = RECIPE.model_copy(update={"rounds": rounds(6, 1, 1, 1, 4)})
+    before = train_small(tmp_path / "hardly", draw, little, texts())
     with torch.no_grad():
         loss, hardly = (Batches(draw, 3, recipe, WORDS).loss(n, 800).item() for n in (net, before))
     assert loss < hardly / 2
 
 
 def test_another_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
-    recipe = RECIPE.model_copy(update={"steps": (1, 1, 1)})
+    recipe = RECIPE.model_copy(update={"rounds": rounds(6, 1, 1, 1, 4)})
     train_small(tmp_path, draw, recipe, texts())
     with pytest.raises(UsageError, match="another --out"):
         train_small(tmp_path, draw, recipe.model_copy(update={"seed": 5}), texts())
+
+
+def test_a_training_that_ended_after_a_stage_goes_on_with_the_next(tmp_path: Path) -> None:
+    train_small(tmp_path / "parts", draw, RECIPE, texts(), last=1)
+    assert not (tmp_path / "parts" / "round2.checkpoint").exists()
+    parts = train_small(tmp_path / "parts", draw, RECIPE, texts())
+    whole = train_small(tmp_path / "whole", draw, RECIPE, texts())
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, parts.state_dict()[name]), name
+
+
+def test_a_stage_that_no_round_has_is_told(tmp_path: Path) -> None:
+    recipe = RECIPE.model_copy(update={"rounds": rounds(1, stage=3)})
+    with pytest.raises(UsageError, match="no round of stage 1"):
+        train_small(tmp_path, draw, recipe, texts(), last=1)
 
 
 def test_a_batch_depends_on_the_step_alone_and_holds_conversations_of_similar_length() -> None:
@@ -148,9 +169,7 @@ def test_an_adapter_is_trained_from_stage_2_on_and_resumes(
     markers = {name: (name,) for name in MARKERS}
     recipe = Recipe(
         size="full",
-        meaning_steps=0,
-        refresh_steps=0,
-        steps=(12, 9, 6),
+        rounds=rounds(12, 9, 6, stage=1),
         batch=4,
         threads=1,
         llm=llm,
@@ -164,7 +183,7 @@ def test_an_adapter_is_trained_from_stage_2_on_and_resumes(
     for name in ("adapter_model.safetensors", "connector.safetensors"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
     stages = [
-        torch.load(tmp_path / "whole" / f"stage{n}.checkpoint", weights_only=True)["net"] for n in (1, 2)
+        torch.load(tmp_path / "whole" / f"round{n}.checkpoint", weights_only=True)["net"] for n in (0, 1)
     ]
     adapters = [{name for name in stage if "lora_" in name} for stage in stages]
     assert (len(adapters[0]), len(adapters[1])) == (0, 2 * 7 * SHAPE["num_hidden_layers"])
@@ -185,4 +204,4 @@ def test_an_adapter_without_a_language_model_is_a_usage_error(tmp_path: Path) ->
 def test_the_recipes_can_be_followed(size: str) -> None:
     recipe = load(ROOT / "models" / "recipes" / f"chat_{size}.toml", Recipe)
     assert recipe.size == size
-    assert size == "small" or set(recipe.markers) == set(MARKERS)
+    assert recipe == Recipe() if size == "small" else set(recipe.markers) == set(MARKERS)
