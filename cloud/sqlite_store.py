@@ -1,15 +1,13 @@
-"""The store on SQLite: WAL, synchronous=FULL, one connection a thread, one transaction a decision."""
+"""The store on SQLite: one transaction a decision."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import sqlite3
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from cloud.memory import Memory
 from cloud.rows import (
     ALERT,
     REPORT,
@@ -26,7 +24,6 @@ from cloud.rows import (
     stored_finding,
     timing_columns,
 )
-from cloud.schema import migrations
 from cloud.store import (
     Draft,
     Episode,
@@ -44,35 +41,20 @@ from cloud.store import (
 )
 from models.anyecg.evidence import Evidence
 from models.ecg import Segment
-from models.errors import DeliveryError
-from models.sqlite import Database, connect
 from models.verdicts import Alert, Report
 from models.wire import decode_segment
 
 HOP_S = 5.0  # the edge counts unreadable signal a hop at a time: the newest hop may not be counted yet
 
 
-class SqliteStore:
+class SqliteStore(Memory):
     """`cloud.store.Store`; see there. Errors of the database are DeliveryError."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._local = threading.local()
-        self._opened: list[Database] = []  # one a thread
-        self._news = threading.Condition()
-        self._closing = False
-        try:
-            migrations.apply(self._db)
-        except (sqlite3.Error, DeliveryError) as error:
-            cause = error.__cause__ or error
-            raise DeliveryError(f"The store {path} cannot be opened: {cause}. Check its folder.") from error
-        self._latest = self.last_event()
 
     # -- inbox ---------------------------------------------------------------------------------------
 
     def commit_segment(self, payload: bytes, segment: Segment, *, seq: int, site: str, now: float) -> Receipt:
-        with self._writing() as db:
-            held = self._one("select sha256 from segments where id = ?", segment.id)
+        with self.writing() as db:
+            held = self.one("select sha256 from segments where id = ?", segment.id)
             if held is not None:
                 return Receipt.DUPLICATE if held["sha256"] == segment.sha256 else Receipt.CONFLICT
             db.table("segments").insert(segment_row(payload, segment, seq, site, now))
@@ -80,7 +62,7 @@ class SqliteStore:
             db.table("jobs").insert(job)
             told = {"segment_id": segment.id, "episode_id": segment.episode_id, "patch_id": segment.patch_id}
             told |= {name: getattr(segment, name) for name in ("boot_id", "part", "final", "first", "last")}
-            self._tell("segment", told, now)
+            self.tell("segment", told, now)
         return Receipt.COMMITTED
 
     def reject(
@@ -94,12 +76,12 @@ class SqliteStore:
         now: float,
     ) -> None:
         row = {"topic": topic, "reason": reason, "segment_id": segment_id, "patch_id": patch_id}
-        with self._writing() as db:
+        with self.writing() as db:
             db.table("rejects").insert({**row, "payload": payload, "received_at": now})
 
     def heartbeat(self, patch_id: str, site: str, heartbeat: Mapping[str, Any], *, now: float) -> None:
         """Seconds unreadable and missing run on over heartbeats until more than a hop could be read."""
-        before = self._one("select * from patches where patch_id = ?", patch_id) or {}
+        before = self.one("select * from patches where patch_id = ?", patch_id) or {}
         lost = float(heartbeat.get("unreadable_s", 0)) + float(heartbeat.get("missing_s", 0))
         heard = int(heartbeat["newest"]) - int(json.loads(before.get("heartbeat") or "{}").get("newest", 0))
         dark = lost > 0 and lost >= heard / float(heartbeat["fs"]) - HOP_S
@@ -118,7 +100,7 @@ class SqliteStore:
 
     def state(self, patch_id: str, site: str, online: bool, *, now: float) -> None:
         """Offline is said by the broker, and said again whenever we come back to it: nobody was heard."""
-        before = self._one("select * from patches where patch_id = ?", patch_id) or {
+        before = self.one("select * from patches where patch_id = ?", patch_id) or {
             "boot_id": None,
             "heartbeat": "{}",
             "unreadable_s": 0.0,
@@ -130,15 +112,15 @@ class SqliteStore:
         self._put_patch(row, now)
 
     def _put_patch(self, row: Row, now: float) -> None:
-        with self._writing() as db:
+        with self.writing() as db:
             db.table("patches").upsert(row, pk="patch_id")
-            self._tell("patch", dataclasses.asdict(patch_of(row)), now)
+            self.tell("patch", dataclasses.asdict(patch_of(row)), now)
 
     # -- queue ---------------------------------------------------------------------------------------
 
     def claim(self, owner: str, lease_s: float, *, now: float) -> Job | None:
-        with self._writing() as db:
-            row = self._one(
+        with self.writing() as db:
+            row = self.one(
                 "select * from jobs where not done and lease_until < ? and patch_id not in"
                 " (select patch_id from jobs where not done and lease_until >= ? and owner is not null)"
                 " order by id limit 1",
@@ -158,11 +140,11 @@ class SqliteStore:
         )
 
     def finish(self, job: Job, outcome: Outcome, *, now: float) -> bool:
-        with self._writing() as db:
-            held = self._one("select owner, lease_until, done from jobs where id = ?", job.id)
+        with self.writing() as db:
+            held = self.one("select owner, lease_until, done from jobs where id = ?", job.id)
             if held is None or held["done"] or (held["owner"], held["lease_until"]) != (job.owner, job.until):
                 return False
-            segment = self._one("select * from segments where id = ?", job.segment_id)
+            segment = self.one("select * from segments where id = ?", job.segment_id)
             assert segment is not None
             self._put_findings(job, outcome, segment, now)
             self._put_reports(job, outcome, now)
@@ -171,15 +153,15 @@ class SqliteStore:
         return True
 
     def postpone(self, job: Job, reason: str, *, now: float, until: float) -> None:  # noqa: ARG002
-        with self._writing() as db:
+        with self.writing() as db:
             db.table("jobs").update(job.id, {"owner": None, "lease_until": until, "reason": reason})
 
     def pending(self) -> int:
-        return int(self._scalar("select count(*) from jobs where not done"))
+        return int(self.scalar("select count(*) from jobs where not done"))
 
     def claim_report(self, lease_s: float, *, now: float) -> Draft | None:
-        with self._writing() as db:
-            row = self._one(
+        with self.writing() as db:
+            row = self.one(
                 "select * from reports r where written is null and evidence is not null and lease_until < ?"
                 " and position = (select max(position) from reports where episode_id = r.episode_id)"
                 " order by due_at, id limit 1",
@@ -192,15 +174,15 @@ class SqliteStore:
         return draft_of(row | lease)
 
     def write_report(self, draft: Draft, written: Written, *, now: float) -> bool:
-        with self._writing() as db:
-            row = self._one("select * from reports where id = ?", draft.report.id)
+        with self.writing() as db:
+            row = self.one("select * from reports where id = ?", draft.report.id)
             if row is None or row["written"] is not None or draft_of(row) != draft:
                 return False
             counts = {name: getattr(written, name) for name in ("claims", "replaced", "added")}
             db.table("reports").update(
                 row["id"], {"written": REPORT.dump_json(written.report).decode(), **counts}
             )
-            patch = self._scalar("select patch_id from segments where episode_id = ?", row["episode_id"])
+            patch = self.scalar("select patch_id from segments where episode_id = ?", row["episode_id"])
             self._tell_report(written.report, patch, now)
         return True
 
@@ -208,7 +190,7 @@ class SqliteStore:
         """Insert what is new, renew what grew, delete what a fuller episode no longer shows."""
         held = {
             row["id"]: row
-            for row in self._all("select * from findings where episode_id = ?", outcome.episode_id)
+            for row in self.all("select * from findings where episode_id = ?", outcome.episode_id)
         }
         kept, changed = set(), []
         for finding, is_open in finding_sets(outcome):
@@ -229,13 +211,13 @@ class SqliteStore:
                 "findings": [f for f in changed if not f["open"]],
                 "open": [f for f in changed if f["open"]],
             }
-            self._tell("findings", told, now)
+            self.tell("findings", told, now)
 
     def _put_reports(self, job: Job, outcome: Outcome, now: float) -> None:
         """A report that changed is a template's again."""
         for position, report in enumerate(outcome.reports):
             row = report_row(report, outcome.episode_id, position, outcome.evidence.get(report.id))
-            if row == self._one(f"select {', '.join(row)} from reports where id = ?", report.id):  # noqa: S608
+            if row == self.one(f"select {', '.join(row)} from reports where id = ?", report.id):  # noqa: S608
                 continue
             fresh: Row = {"written": None, "due_at": now, "lease_until": 0.0, "attempts": 0}
             self._db.table("reports").upsert(row | fresh, pk="id")
@@ -243,7 +225,7 @@ class SqliteStore:
 
     def _tell_report(self, report: Report, patch_id: str, now: float) -> None:
         told = {"episode_id": report.episode_id, "patch_id": patch_id, "report_id": report.id}
-        self._tell("report", {**told, "part": len(report.segment_ids) - 1}, now)
+        self.tell("report", {**told, "part": len(report.segment_ids) - 1}, now)
 
     def _put_alert(self, outcome: Outcome, segment: Row, now: float) -> None:
         alert = outcome.alert
@@ -251,28 +233,28 @@ class SqliteStore:
             return
         row: Row = {"id": alert.id, "patch_id": alert.patch_id, "alert": ALERT.dump_json(alert).decode()}
         row |= {"priority": int(alert.priority), "updated_at": now}
-        before = self._one("select * from alerts where id = ?", alert.id)
+        before = self.one("select * from alerts where id = ?", alert.id)
         row |= timing_columns(segment, alert.at, now) if before is None else {}
         self._db.table("alerts").upsert((before or {}) | row, pk="id")
         told = ALERT.dump_python(alert, mode="json") | {"priority": str(alert.priority)}
         change = {"change": outcome.alert_change, "alert": told}
-        self._tell("alert", change | {"episode_id": outcome.episode_id}, now)
+        self.tell("alert", change | {"episode_id": outcome.episode_id}, now)
 
     # -- reading -------------------------------------------------------------------------------------
 
     def segment(self, segment_id: str) -> Segment | None:
-        row = self._one("select payload from segments where id = ?", segment_id)
+        row = self.one("select payload from segments where id = ?", segment_id)
         return decode_segment(row["payload"])[0] if row else None
 
     def sha256s(self) -> dict[str, str]:
-        return {row["id"]: row["sha256"] for row in self._all("select id, sha256 from segments")}
+        return {row["id"]: row["sha256"] for row in self.all("select id, sha256 from segments")}
 
     def parts(self, episode_id: str) -> list[Segment]:
-        rows = self._all("select payload from segments where episode_id = ? order by first", episode_id)
+        rows = self.all("select payload from segments where episode_id = ? order by first", episode_id)
         return [decode_segment(row["payload"])[0] for row in rows]
 
     def episodes(self, patch_id: str | None = None, limit: int = 100) -> list[Episode]:
-        rows = self._all(
+        rows = self.all(
             "select episode_id from segments where ? is null or patch_id = ?"
             " group by episode_id order by max(received_at) desc limit ?",
             patch_id,
@@ -284,7 +266,7 @@ class SqliteStore:
 
     def episode(self, episode_id: str) -> Episode | None:
         columns = "patch_id, boot_id, first, last, fs, leads, final, continues, opened_by, utc_0, clock_fs"
-        rows = self._all(
+        rows = self.all(
             f"select {columns}, received_at from segments where episode_id = ? order by first",  # noqa: S608
             episode_id,
         )
@@ -302,16 +284,16 @@ class SqliteStore:
             utc_0=newest["utc_0"],
             clock_fs=newest["clock_fs"],
             received_at=max(row["received_at"] for row in rows),
-            pending=int(self._scalar(pending, episode_id)),
+            pending=int(self.scalar(pending, episode_id)),
             **{name: head[name] for name in ("patch_id", "boot_id", "fs", "continues", "opened_by")},
         )
 
     def findings(self, episode_id: str) -> list[StoredFinding]:
-        rows = self._all("select * from findings where episode_id = ? order by first, label", episode_id)
+        rows = self.all("select * from findings where episode_id = ? order by first, label", episode_id)
         return [stored_finding(row) for row in rows]
 
     def finding_counts(self) -> dict[str, int]:
-        rows = self._all("select label, count(*) as n from findings group by label order by label")
+        rows = self.all("select label, count(*) as n from findings group by label order by label")
         return {row["label"]: row["n"] for row in rows}
 
     def report(self, episode_id: str) -> Report | None:
@@ -319,40 +301,38 @@ class SqliteStore:
         return reports[-1] if reports else None
 
     def reports(self, episode_id: str) -> list[Report]:
-        rows = self._all(
+        rows = self.all(
             "select coalesce(written, report) as said from reports where episode_id = ? order by position",
             episode_id,
         )
         return [REPORT.validate_json(row["said"]) for row in rows]
 
     def evidence(self, report_id: str) -> Evidence | None:
-        row = self._one("select evidence from reports where id = ? and evidence is not null", report_id)
+        row = self.one("select evidence from reports where id = ? and evidence is not null", report_id)
         return stored_evidence(row) if row else None
 
     def alerts(self, limit: int = 100) -> list[StoredAlert]:
-        rows = self._all("select * from alerts order by priority desc, updated_at desc limit ?", limit)
+        rows = self.all("select * from alerts order by priority desc, updated_at desc limit ?", limit)
         return [stored_alert(row) for row in rows]
 
     def alert(self, alert_id: str) -> StoredAlert | None:
-        row = self._one("select * from alerts where id = ?", alert_id)
+        row = self.one("select * from alerts where id = ?", alert_id)
         return stored_alert(row) if row else None
 
     def open_alert(self, patch_id: str) -> Alert | None:
-        row = self._one(
-            "select alert from alerts where patch_id = ? order by shown_at desc limit 1", patch_id
-        )
+        row = self.one("select alert from alerts where patch_id = ? order by shown_at desc limit 1", patch_id)
         return ALERT.validate_json(row["alert"]) if row else None
 
     def patches(self) -> list[Patch]:
-        return [patch_of(row) for row in self._all("select * from patches order by patch_id")]
+        return [patch_of(row) for row in self.all("select * from patches order by patch_id")]
 
     def rejects(self, limit: int = 100) -> list[Reject]:
-        return [Reject(**row) for row in self._all("select * from rejects order by id desc limit ?", limit)]
+        return [Reject(**row) for row in self.all("select * from rejects order by id desc limit ?", limit)]
 
     # -- technical alerts ----------------------------------------------------------------------------
 
     def technical_alerts(self, standing: bool = True, limit: int = 100) -> list[TechnicalAlert]:
-        rows = self._all(
+        rows = self.all(
             "select * from technical where cleared_at is null or not ? order by raised_at desc limit ?",
             standing,
             limit,
@@ -361,53 +341,41 @@ class SqliteStore:
 
     def raise_technical(self, patch_id: str, kind: str, text: str, *, now: float) -> None:
         standing = "select 1 from technical where patch_id = ? and kind = ? and cleared_at is null"
-        with self._writing() as db:
-            if self._one(standing, patch_id, kind) is None:
+        with self.writing() as db:
+            if self.one(standing, patch_id, kind) is None:
                 row = {"patch_id": patch_id, "kind": kind, "text": text, "raised_at": now}
                 db.table("technical").insert({**row, "cleared_at": None})
-                self._tell("technical", {"change": "raised", "technical": row}, now)
+                self.tell("technical", {"change": "raised", "technical": row}, now)
 
     def clear_technical(self, patch_id: str, kind: str, *, now: float) -> None:
         where = "patch_id = ? and kind = ? and cleared_at is null"
-        if self._one(f"select 1 from technical where {where}", patch_id, kind) is None:  # noqa: S608
+        if self.one(f"select 1 from technical where {where}", patch_id, kind) is None:  # noqa: S608
             return
-        with self._writing() as db:
+        with self.writing() as db:
             db.execute(f"update technical set cleared_at = ? where {where}", [now, patch_id, kind])  # noqa: S608
-            self._tell(
+            self.tell(
                 "technical", {"change": "cleared", "technical": {"patch_id": patch_id, "kind": kind}}, now
             )
 
     # -- live stream ---------------------------------------------------------------------------------
 
     def events(self, after: int, limit: int = 500) -> list[Event]:
-        rows = self._all("select * from events where id > ? order by id limit ?", after, limit)
+        rows = self.all("select * from events where id > ? order by id limit ?", after, limit)
         return [Event(**{**row, "data": json.loads(row["data"])}) for row in rows]
-
-    def last_event(self) -> int:
-        return int(self._scalar("select coalesce(max(id), 0) from events"))
-
-    def wait(self, after: int, timeout: float) -> bool:
-        with self._news:
-            return self._news.wait_for(lambda: self._closing or self._latest > after, timeout)
-
-    def wake(self) -> None:
-        with self._news:
-            self._closing = True
-            self._news.notify_all()
 
     # -- figures -------------------------------------------------------------------------------------
 
     def stats(self) -> dict[str, Any]:
-        rows = self._all("select sampled_at, edge_received_at, shown_at from findings where label = 'V'")
-        rows += self._all("select sampled_at, edge_received_at, shown_at from alerts")
+        rows = self.all("select sampled_at, edge_received_at, shown_at from findings where label = 'V'")
+        rows += self.all("select sampled_at, edge_received_at, shown_at from alerts")
         return {
-            "segments": self._scalar("select count(*) from segments"),
+            "segments": self.scalar("select count(*) from segments"),
             "pending": self.pending(),
             "findings": self.finding_counts(),
-            "alerts": self._scalar("select count(*) from alerts"),
-            "technical": self._scalar("select count(*) from technical"),
-            "rejected": self._scalar("select count(*) from rejects"),
-            "language": self._one(
+            "alerts": self.scalar("select count(*) from alerts"),
+            "technical": self.scalar("select count(*) from technical"),
+            "rejected": self.scalar("select count(*) from rejects"),
+            "language": self.one(
                 "select count(*) as reports, coalesce(sum(claims), 0) as claims,"
                 " coalesce(sum(replaced), 0) as replaced, coalesce(sum(added), 0) as added"
                 " from reports where claims + replaced + added > 0"  # else the template's, with the reason
@@ -417,68 +385,3 @@ class SqliteStore:
                 [row["shown_at"] - row["edge_received_at"] for row in rows if row["edge_received_at"]]
             ),
         }
-
-    def close(self) -> None:
-        self.wake()
-        for db in self._opened:
-            db.close()
-
-    # -- SQLite --------------------------------------------------------------------------------------
-
-    @property
-    def _db(self) -> Database:
-        """This thread's connection."""
-        if not hasattr(self._local, "db"):
-            with self._told():
-                self._local.db = connect(self._path)
-            self._opened.append(self._local.db)
-        db: Database = self._local.db
-        return db
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[Database]:
-        """One transaction, the writer's lock taken at once: what is read in it is what is changed."""
-        db = self._db
-        try:
-            db.execute("BEGIN IMMEDIATE")
-            with db.atomic():
-                yield db
-            db.execute("COMMIT")
-        except BaseException as error:
-            with contextlib.suppress(sqlite3.Error):
-                db.rollback()
-            if isinstance(error, sqlite3.Error):
-                raise DeliveryError(f"The store {self._path} cannot be written: {error}.") from error
-            raise
-        self._announce()
-
-    def _tell(self, kind: str, data: Mapping[str, Any], now: float) -> None:
-        row = {"kind": kind, "data": json.dumps(data), "written_at": now}
-        self._db.table("events").insert(row)
-
-    def _announce(self) -> None:
-        latest = self.last_event()
-        with self._news:
-            if latest > self._latest:
-                self._latest = latest
-                self._news.notify_all()
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """The database's errors as ours: to the inbox any other error means that the message is at fault."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise DeliveryError(f"The store {self._path} cannot be read: {error}.") from error
-
-    def _all(self, sql: str, *values: object) -> list[Row]:
-        with self._told():
-            return list(self._db.query(sql, list(values)))
-
-    def _one(self, sql: str, *values: object) -> Row | None:
-        rows = self._all(sql, *values)
-        return rows[0] if rows else None
-
-    def _scalar(self, sql: str, *values: object) -> Any:
-        with self._told():
-            return self._db.execute(sql, list(values)).fetchone()[0]

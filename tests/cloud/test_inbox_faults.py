@@ -227,7 +227,7 @@ def test_a_store_that_cannot_be_opened_for_a_moment_refuses_no_segment(
 
     inbox, payload = Answers(store), encode_segment(make_part(0), 0, "home")
     with ThreadPoolExecutor(1) as paho, monkeypatch.context() as patched:
-        patched.setattr("cloud.sqlite_store.connect", away)
+        patched.setattr("cloud.memory.connect", away)
         with pytest.raises(DeliveryError, match="unable to open"):
             paho.submit(inbox._take, "ecg/v1/home/p/seg", payload).result()
         assert inbox.said == []

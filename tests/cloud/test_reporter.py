@@ -137,7 +137,7 @@ def test_a_model_that_fails_leaves_the_report_to_the_template(
 
 
 def written_again(store: SqliteStore, chat: Chat, eyes: Eyes, episode: str) -> Report:
-    with store._writing() as db:
+    with store.writing() as db:
         db.execute("update reports set written = null, lease_until = 0")
     return written(store, chat, eyes, episode)
 

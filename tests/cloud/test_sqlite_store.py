@@ -281,7 +281,7 @@ class Dying(SqliteStore):
 store = Dying(sys.argv[1])
 payload = open(sys.argv[2], "rb").read()
 part, envelope = decode_segment(payload)
-if "{where}" == "_tell":
+if "{where}" == "tell":
     store.commit_segment(payload, part, seq=0, site="home", now=1.0)
 job = store.claim("a", 30.0, now=1.0)
 from models.verdicts import Alert, Finding, Measurements, Priority, Report
@@ -310,7 +310,7 @@ def killed_at(where: str, folder: Path, part: Segment) -> Path:
 def test_a_kill_before_the_commit_of_a_segment_leaves_neither_it_nor_its_event(
     tmp_path: Path, make_part: MakePart
 ) -> None:
-    path = killed_at("_tell", tmp_path, make_part(0))
+    path = killed_at("tell", tmp_path, make_part(0))
     with sqlite3.connect(path) as db:
         counts = [
             db.execute(f"select count(*) from {t}").fetchone()[0] for t in ("segments", "jobs", "events")
