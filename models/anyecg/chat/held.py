@@ -1,7 +1,7 @@
-"""Which sentence may come next in an answer: one that the evidence holds and that was not said yet.
+"""Which sentence may come next in an answer: the next one that the evidence holds, in any of its wordings.
 
-A model under this rule chooses the wording, the order and where to end. It cannot write a number, a label or
-a time that was not measured; what it leaves out `grounding` adds.
+A model under this rule has understood what is asked for, chooses the wording and where to end. It cannot
+write a number, a label or a time that was not measured; what it leaves out `grounding` adds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def allowed(lines: Sequence[str], ecgs: Sequence[Evidence]) -> Rule:
         said = answer(plan, ecgs)
         return said[len(lines) - 1] if len(lines) <= len(said) else DONE
     told = _told(lines[1:])
-    return _one_of(plan, lines, [said for said in claims(plan, ecgs) if not told.issuperset(said)])
+    left = [said for said in claims(plan, ecgs) if not told.issuperset(said)]
+    return _one_of(plan, lines, left[:1])
 
 
 def allowed_unseen(lines: Sequence[str], letters: Sequence[str]) -> Rule:
