@@ -56,4 +56,5 @@ ASSESSED = tuple(label for label in FOUND if label not in NOT_ASSESSED)  # what 
 CLINICAL = tuple(label for label in ASSESSED if LABELS[label].kind is not Kind.TECHNICAL)
 RHYTHMS = tuple(label for label in ASSESSED if LABELS[label].kind is Kind.RHYTHM)
 UNREADABLE = ("NOISE", "LEADOFF")
-UNASSESSED_LIST = ", ".join(NAMES[label].plain for label in NOT_ASSESSED)
+_NOBODY_LOOKS = ("electrical axis", "form of P and T waves")  # nor has a label
+UNASSESSED_LIST = ", ".join([*(NAMES[label].plain for label in NOT_ASSESSED), *_NOBODY_LOOKS])
