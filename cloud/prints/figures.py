@@ -1,6 +1,6 @@
-"""Numbers of a stretch that a report is made of, from the evidence that the store keeps of each episode.
+"""Numbers of a stretch that a report is made of, from the evidence that the store keeps.
 
-Rates are as the analyst measures them (`cloud.analyst`): the mean of 8 RR intervals with nothing dark in them.
+Rates are as the analyst measures them (`cloud.analyst`): means of 8 RR intervals with nothing dark in them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The report of an episode on paper: first what is known and what is not, then its events, then how it came about."""
+"""The report of an episode on paper: what is known and what is not, its events, and how it came about."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from cloud.prints import events, marks
 from cloud.prints.events import Event
 from cloud.prints.strip import Style, pieces, scale
 from cloud.prints.tracing import Tracing
-from cloud.prints.typeset import Block, heading, lines, new_page, note, pairs, strip, table
+from cloud.prints.typeset import Block, How, heading, lines, new_page, note, pairs, strip, table
 from models.signals.conditioning import BAND, NETWORK_FS
 from models.verdicts import LABELS, Finding
 
@@ -19,19 +19,22 @@ FOOT = f"{REVIEW}. {WORDING}"
 LIMITS = (
     WORDING,
     f"{REVIEW}: no person has confirmed a finding, a number or a sentence of this print.",
-    "A probability is calibrated on annotated records and holds against its threshold; 'by rule' means that a rule "
-    "held, which has no probability.",
-    "'Unreadable signal' means that noise, a lead or a gap hides what is there; 'signal unlike what was learned' means "
-    "that it can be read and that the networks do not know its like. Neither is normal, nor is the absence of alerts.",
+    "A probability is calibrated on annotated records and holds against its threshold; 'by rule' means that "
+    "a rule held, which has no probability.",
+    "'Unreadable signal' means that noise or a lead that is off hides what is there; 'signal unlike what "
+    "was learned' means that it can be read and that the networks do not know its like. Neither is normal, nor is "
+    "the absence of alerts.",
     "Heart rates are means of 8 RR intervals with nothing unreadable in them; intervals are medians.",
-    "Only what the edge sent as an episode was analysed here. Strips are drawn as recorded, unfiltered; a hatched "
-    "stretch was never received.",
+    "Only what the edge sent as an episode was analysed here. Strips are drawn as recorded, unfiltered; what "
+    "is hatched as missing was never received.",
     f"Not assessed: {NOT_ASSESSED}, ST, QTc.",
 )
 
 
-def found_table(every: Sequence[Event], when: Callable[[Event], str]) -> Iterator[Block]:
-    """A row a label: how many, how long, since when, how sure."""
+def found_table(
+    every: Sequence[Event], when: Callable[[Event], str], share: Callable[[str], str] | None = None
+) -> Iterator[Block]:
+    """A row a label: how many, how long, since when, how sure; `share` says its burden."""
     yield heading("Findings")
     groups: dict[str, list[Event]] = defaultdict(list)
     for event in every:
@@ -39,11 +42,14 @@ def found_table(every: Sequence[Event], when: Callable[[Event], str]) -> Iterato
     if not groups:
         yield note("None. That nothing was found is not that nothing is there.")
         return
-    head = {"Finding": "wide", "Count": "right", "In all": "right", "Longest": "right", "First": "left"}
-    yield table(
-        {**head, "Probability": "left", "Decided": "left"},  # type: ignore[dict-item]
-        [_group(groups[label], when) for label in sorted(groups, key=events.gravity)],
-    )
+    labels = sorted(groups, key=events.gravity)
+    rows = [_group(groups[label], when) for label in labels]
+    columns: dict[str, How] = {"Finding": "wide", "Count": "right", "In all": "right", "Longest": "right"}
+    columns |= {"First": "left", "Probability": "left", "Decided": "left"}
+    if share is not None:
+        columns["Burden"] = "right"
+        rows = [[*row, share(label)] for row, label in zip(rows, labels, strict=True)]
+    yield table(columns, rows)
 
 
 def _group(group: Sequence[Event], when: Callable[[Event], str]) -> list[str]:
@@ -78,8 +84,8 @@ def event_strips(
     picked = events.chosen(clinical, style)
     left = len(clinical) - len(picked)
     yield note(
-        f"{len(picked)} of {len(clinical)} findings as strips, the gravest first, of each kind the longest or surest; "
-        f"{left} are not drawn here or lie in the same strip."
+        f"{len(picked)} of {len(clinical)} findings as strips, the gravest first, of each kind the longest "
+        f"or surest; {left} more lie in these strips or are not drawn here."
         if clinical
         else "There is nothing to show: no finding."
     )

@@ -28,6 +28,7 @@ LIMIT_S = 30.0
 MOST_PNG_MM = 1500.0  # of height: 15,000 lines of pixels
 
 Block = Mapping[str, Any]
+How = Literal["left", "right", "wide"]  # a column stands; a wide one takes the room that is left
 _turns = threading.BoundedSemaphore(AT_ONCE)
 
 
@@ -89,8 +90,7 @@ def pairs(rows: Mapping[str, str]) -> Block:
     return {"kind": "pairs", "rows": [list(row) for row in rows.items()]}
 
 
-def table(head: Mapping[str, Literal["left", "right", "wide"]], rows: Iterable[Iterable[str]]) -> Block:
-    """`head` says of each column how it stands; a wide one takes the room that is left."""
+def table(head: Mapping[str, How], rows: Iterable[Iterable[str]]) -> Block:
     return {
         "kind": "table",
         "head": list(head),
@@ -125,22 +125,23 @@ def _data(document: Document) -> Mapping[str, Any]:
     return {name: getattr(document, name) for name in names} | {"bare": False, "blocks": document.blocks}
 
 
-def _typst(data: Mapping[str, Any], kind: str, limit_s: float, dpi: int = DPI) -> list[bytes]:
+def _typst(
+    data: Mapping[str, Any], kind: Literal["pdf", "png"], limit_s: float, dpi: int = DPI
+) -> list[bytes]:
     def compile_it() -> list[bytes]:
         import typst
 
         try:
-            made = typst.compile(
+            made: bytes | list[bytes] = typst.compile(
                 TEMPLATE.read_bytes(),
                 root=str(TEMPLATE.parent),
-                format=kind,  # type: ignore[arg-type]
+                format=kind,
                 ppi=dpi,
                 sys_inputs={"data": json.dumps(data)},
                 ignore_system_fonts=True,
             )
         except typst.TypstError as error:
             raise PrintError(f"This page cannot be typeset: {error.message}.") from error
-        assert made is not None
         return made if isinstance(made, list) else [made]
 
     return within(limit_s, compile_it)
