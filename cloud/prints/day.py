@@ -4,108 +4,26 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cache
 
-from cloud.console.views import NOT_ASSESSED, EpisodeView, lasting, moment
+from cloud.console.views import NOT_ASSESSED, lasting, moment
 from cloud.prints.chart import Bar, rates_chart
 from cloud.prints.events import Event, gravity
-from cloud.prints.figures import Heart, Rate, heart, shared, united
-from cloud.prints.minutes import Minute, Minutes, NoMinutes
+from cloud.prints.figures import Heart, Rate, shared
+from cloud.prints.minutes import Minutes, NoMinutes
 from cloud.prints.report import screeners
 from cloud.prints.sections import FOOT, event_strips, found_table, method
+from cloud.prints.stays import DAY_S, Day, gathered
 from cloud.prints.strip import Style
-from cloud.prints.tracing import of_episode, placed
-from cloud.prints.typeset import (
-    Block,
-    Document,
-    How,
-    caution,
-    chart,
-    heading,
-    new_page,
-    note,
-    pairs,
-    table,
-)
-from cloud.store import Episode, Store
+from cloud.prints.tracing import of_episode
+from cloud.prints.typeset import Block, Document, How, caution, chart, heading, new_page, note, pairs, table
+from cloud.store import Store
 from models.anyecg.evidence import Span
-from models.errors import UsageError
 from models.verdicts import LABELS, Kind
 
-HOUR_S, DAY_S = 3600.0, 86_400.0
-MOST_S = 7 * DAY_S
+HOUR_S = 3600.0
 RUNS = ("VF", "VT", "PAUSE", "AFIB", "BRADY", "TACHY", "B", "T")  # whose longest is told
 MOST_ALERTS = 40
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stay:
-    """What of an episode lies between the two moments."""
-
-    view: EpisodeView
-    first: int
-    last: int
-
-    @property
-    def episode(self) -> Episode:
-        return self.view.episode
-
-    @property
-    def span(self) -> Span:
-        """Unix seconds."""
-        return self.utc(self.first / self.episode.fs), self.utc((self.last + 1) / self.episode.fs)
-
-    def utc(self, second: float) -> float:
-        """Unix seconds of a second of the patch's own clock."""
-        utc_0, clock_fs = self.episode.utc_0, self.episode.clock_fs
-        assert utc_0 is not None
-        assert clock_fs is not None
-        return utc_0 + second * self.episode.fs / clock_fs
-
-    def heart(self, within: Span | None = None) -> Heart:
-        """Of it, or of what of it lies between two moments; nothing where no evidence is kept."""
-        if self.view.evidence is None:
-            return Heart()
-        fs = self.episode.fs
-        first, after = self.first / fs, (self.last + 1) / fs
-        if within is not None:
-            begin = self.utc(0.0)
-            rate = (self.episode.clock_fs or fs) / fs
-            first, after = max(first, (within[0] - begin) * rate), min(after, (within[1] - begin) * rate)
-        return heart(self.view.evidence, (first, after), self.utc)
-
-    def events(self) -> Iterator[Event]:
-        """Its findings, each cut to it."""
-        for stored in self.view.findings:
-            f = stored.finding
-            if f.first <= self.last and f.last >= self.first:
-                cut = replace(f, first=max(f.first, self.first), last=min(f.last, self.last))
-                yield Event(episode_id=self.episode.id, finding=cut, fs=self.episode.fs)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Day:
-    """All that the report rests on."""
-
-    patch_id: str
-    begin: float  # Unix seconds
-    end: float
-    stays: Sequence[Stay]
-    minutes: Sequence[Minute]
-    timeless: int  # episodes of the patch whose clock is not known
-
-    @property
-    def came(self) -> list[Span]:
-        return united(stay.span for stay in self.stays)
-
-    @property
-    def heart(self) -> Heart:
-        return sum((stay.heart() for stay in self.stays), Heart())
-
-    @property
-    def events(self) -> list[Event]:
-        return [event for stay in self.stays for event in stay.events()]
 
 
 def day_report(
@@ -115,8 +33,9 @@ def day_report(
 
     Raises:
         UsageError: the moments are in the wrong order, or more than a week apart.
+        UnknownPatchError: nothing was ever heard of the patch.
     """
-    day = _gathered(store, patch_id, begin, end, minutes or NoMinutes())
+    day = gathered(store, patch_id, begin, end, minutes or NoMinutes())
     stay_of = {stay.episode.id: stay for stay in day.stays}
 
     def when(event: Event) -> str:
@@ -144,19 +63,6 @@ def day_report(
             *method((event.finding for event in events), authors, screened),
         ),
     )
-
-
-def _gathered(store: Store, patch_id: str, begin: float, end: float, minutes: Minutes) -> Day:
-    if end - begin > MOST_S:
-        raise UsageError(f"This report is of a week at most, not of {(end - begin) / DAY_S:.1f} days.")
-    stays = []
-    for episode, (first, last) in placed(store, patch_id, begin, end):
-        view = EpisodeView.of(store, episode.id)
-        if view is not None:
-            stays.append(Stay(view=view, first=first, last=last))
-    timeless = sum(episode.utc_0 is None for episode in store.episodes(patch_id, 1000))
-    rows = minutes.minutes(patch_id, begin, end)
-    return Day(patch_id=patch_id, begin=begin, end=end, stays=stays, minutes=rows, timeless=timeless)
 
 
 # -- page 1 -------------------------------------------------------------------------------------------------
@@ -195,8 +101,8 @@ def _not_analysed(day: Day, lost_s: float | None) -> Iterator[str]:
     came_s = sum(b - a for a, b in day.came)
     waiting = max(0.0, came_s - read.analysed_s - read.dark_s)
     yield (
-        f"Analysable time: {_long(read.analysed_s)} of {lasting(whole)}. {_long(came_s)} came as episodes; "
-        f"of them {_long(read.dark_s)} could not be read and {_long(waiting)} are not analysed yet."
+        f"Analysable time: {_long(read.analysed_s)} of {lasting(whole)}. {_long(came_s)} came as episodes; of "
+        f"them {_long(read.dark_s)} could not be read and {_long(waiting)} are not analysed yet."
     )
     yield f"Outside the episodes, {_long(whole - came_s)}, no sample came here and nothing was analysed here."
     yield _of_minutes(day)
@@ -217,8 +123,8 @@ def _of_minutes(day: Day) -> str:
     missing, dark = (sum(getattr(row, name) for row in day.minutes) for name in ("missing_s", "unreadable_s"))
     lacking = max(0.0, day.end - day.begin - 60 * len(day.minutes))
     return (
-        f"By {len(day.minutes)} minute rows {_long(missing)} did not reach the edge and {_long(dark)} could not "
-        f"be read there; of {_long(lacking)} there is no row."
+        f"By {len(day.minutes)} minute rows {_long(missing)} did not reach the edge and {_long(dark)} could "
+        f"not be read there; of {_long(lacking)} there is no row."
     )
 
 

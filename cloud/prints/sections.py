@@ -22,8 +22,8 @@ LIMITS = (
     "A probability is calibrated on annotated records and holds against its threshold; 'by rule' means that "
     "a rule held, which has no probability.",
     "'Unreadable signal' means that noise or a lead that is off hides what is there; 'signal unlike what "
-    "was learned' means that it can be read and that the networks do not know its like. Neither is normal, nor is "
-    "the absence of alerts.",
+    "was learned' means that it can be read and that the networks do not know its like. Neither is normal, "
+    "nor is the absence of alerts.",
     "Heart rates are means of 8 RR intervals with nothing unreadable in them; intervals are medians.",
     "Only what the edge sent as an episode was analysed here. Strips are drawn as recorded, unfiltered; what "
     "is hatched as missing was never received.",

@@ -17,12 +17,16 @@ from cloud.console.views import moment
 from cloud.reading import between
 from cloud.store import Episode, Store
 from models.ecg import Clock, Counts, Mask, Segment, mask_to_spans, read_only
-from models.errors import UsageError
+from models.errors import AnyEcgError, UsageError
 from models.verdicts import Finding
 
 LEAST_S = 0.5  # a stretch shorter than this shows nothing
 MOST_EPISODES = 100_000  # of one patch, looked through for a time
 YEARS = range(1970, 9000)  # that every calendar and every time zone can say
+
+
+class UnknownPatchError(AnyEcgError):
+    """Nothing was ever heard of such a patch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

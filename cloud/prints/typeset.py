@@ -25,7 +25,7 @@ TEMPLATE = Path(__file__).parent / "pages.typ"
 DPI = 254  # 10 pixels to the millimetre
 AT_ONCE = 2
 LIMIT_S = 30.0
-MOST_PNG_MM = 1500.0  # of height: 15,000 lines of pixels
+MOST_PNG_MM = 1200.0  # of height: 12,000 lines of pixels
 
 Block = Mapping[str, Any]
 How = Literal["left", "right", "wide"]  # a column stands; a wide one takes the room that is left
@@ -133,7 +133,7 @@ def _typst(
 
         try:
             made: bytes | list[bytes] = typst.compile(
-                TEMPLATE.read_bytes(),
+                str(TEMPLATE),
                 root=str(TEMPLATE.parent),
                 format=kind,
                 ppi=dpi,
