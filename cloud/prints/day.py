@@ -101,16 +101,16 @@ def _not_analysed(day: Day, lost_s: float | None) -> Iterator[str]:
     came_s = sum(b - a for a, b in day.came)
     waiting = max(0.0, came_s - read.analysed_s - read.dark_s)
     yield (
-        f"Analysable time: {_long(read.analysed_s)} of {lasting(whole)}. {_long(came_s)} came as episodes; of "
-        f"them {_long(read.dark_s)} could not be read and {_long(waiting)} are not analysed yet."
+        f"Analysable time: {_long(read.analysed_s)} of {lasting(whole)}. {_long(came_s)} came as episodes: "
+        f"of them {_long(read.dark_s)} could not be read and {_long(waiting)} are not analysed yet."
     )
     yield f"Outside the episodes, {_long(whole - came_s)}, no sample came here and nothing was analysed here."
     yield _of_minutes(day)
     yield "No alerts is not normal: what did not come and what could not be read may hide something."
     if lost_s:
         yield (
-            f"Since the patch's newest start the edge says of {lasting(lost_s)} that they did not reach it or "
-            "could not be read; how much of that lies in this report is not known from it."
+            f"Since the patch's newest start the edge says of {lasting(lost_s)} that they did not reach it "
+            "or could not be read; how much of that lies in this report is not known from it."
         )
     if day.timeless:
         yield f"{day.timeless} episodes of this patch have no known time and are in no day's report."

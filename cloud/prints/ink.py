@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from enum import StrEnum
 from xml.sax.saxutils import escape as escaped
 
@@ -49,6 +50,11 @@ def fit(words: str, width: float, size: float) -> str:
     return words if len(words) <= most else words[: max(0, most - 1)] + "…"
 
 
+def wrapped(words: str, width: float, size: float) -> list[str]:
+    """The words in as many lines as they need."""
+    return textwrap.wrap(words, int(width / (LETTER * size)))
+
+
 def text(x: float, y: float, words: str, size: float, ink: str = Ink.TEXT, *, bold: bool = False) -> str:
     weight = ' font-weight="700"' if bold else ""
     place = f'x="{number(x)}" y="{number(y)}" font-size="{number(size)}"'
@@ -82,15 +88,14 @@ def hatched(x0: float, x1: float, top: float, bottom: float, ink: str, words: st
 
 
 def _label(x0: float, x1: float, top: float, bottom: float, words: str) -> str:
-    size, pad = 2.8, 1.0
-    wide = width_of(words, size) + 2 * pad
+    """As large as there is room for, upright or along the stretch; nothing where there is none."""
     middle = (x0 + x1) / 2, (top + bottom) / 2
-    if x1 - x0 >= wide:
-        turn = ""
-    elif x1 - x0 >= size + pad and bottom - top >= wide:
-        turn = f' transform="rotate(-90 {number(middle[0])} {number(middle[1])})"'
-    else:
-        return ""
-    box = rect(middle[0] - wide / 2, middle[1] - size / 2 - 0.6, wide, size + 1.2, Ink.PAPER)
-    said = text(middle[0] - wide / 2 + pad, middle[1] + size * 0.36, words, size, bold=True)
-    return f"<g{turn}>{box}{said}</g>"
+    for size, turned in ((2.8, False), (2.1, False), (2.8, True), (2.1, True)):
+        wide, high = width_of(words, size) + 1.2, size + 0.8
+        room = (bottom - top, x1 - x0) if turned else (x1 - x0, bottom - top)
+        if room[0] >= wide and room[1] >= high:
+            turn = f' transform="rotate(-90 {number(middle[0])} {number(middle[1])})"' if turned else ""
+            box = rect(middle[0] - wide / 2, middle[1] - high / 2, wide, high, Ink.PAPER)
+            said = text(middle[0] - wide / 2 + 0.6, middle[1] + size * 0.36, words, size, bold=True)
+            return f"<g{turn}>{box}{said}</g>"
+    return ""

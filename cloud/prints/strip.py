@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from cloud.console.views import REVIEW, WORDING, moment
 from cloud.prints import marks
-from cloud.prints.ink import FONT, Ink, escape, fit, hatched, line, number, rect, text, width_of
+from cloud.prints.ink import FONT, Ink, escape, fit, hatched, line, number, rect, text, width_of, wrapped
 from cloud.prints.tracing import Tracing
 from models.ecg import mask_to_spans
 from models.errors import UsageError
@@ -28,9 +28,11 @@ HEIGHT_MM = 240.0  # the tallest row that a page holds
 PULSE_S = 0.2  # of the calibration, 1 mV high
 MARGIN = 2.0  # mm before the pulse
 FOOT = 8.0  # mm for the time axis
-HEAD = 11.0  # mm for what the strip says of itself
+HEAD = 2.0  # mm between what the strip says of itself and the first row
+NARROWEST_MM = 120.0  # of a whole picture, for its words
 ROOM_MV = 0.3  # above and below the signal of a lead
-MOST_MV = 5.0  # above and below zero; what lies beyond is cut off, and said to be
+MOST_MV = (5.0, 4.0, 3.0, 2.0, 1.5, 1.0, 0.5)  # the first that fits; beyond it is cut off, and said to be
+FEW = 6  # leads; where there are more, a name lies on its pulse
 HUNDREDTHS = 100  # of a millimetre: the unit of a trace
 DOT = 10  # hundredths: the finest column that paper needs
 PER_COLUMN = 4  # samples that a column keeps: first, lowest, highest, last
@@ -89,7 +91,7 @@ class _Row:
     body: str
     width: float
     height: float
-    cut: bool  # some of the signal lies beyond the paper
+    cut: float | None  # mV above and below zero, beyond which some of the signal lies
     says: str
 
 
@@ -97,21 +99,21 @@ def draw(tracing: Tracing, style: Style | None = None) -> Picture:
     """The whole strip as one picture, with what it says of itself above and the wording beneath."""
     style = style or Style()
     rows = list(_rows(tracing, style))
-    width = max(style.width_mm if len(rows) > 1 else rows[0].width, 120.0)
-    body, y = [], HEAD
+    width = max(NARROWEST_MM, *(row.width for row in rows))
+    body, y = [], 0.0
+    for said, size in ((named(tracing), 2.8), (_scale(tracing, style, rows), 2.6)):
+        for words in wrapped(said, width, size):
+            y += size + 1.4
+            body.append(text(0, y - 0.8, words, size, bold=size > 2.6))
+    y += HEAD
     for row in rows:
         body.append(f'<g transform="translate(0 {number(y)})">{row.body}</g>')
         y += row.height
-    head = [named(tracing), scale(tracing, style, cut=any(row.cut for row in rows))]
-    body += [
-        text(0, 3.5, fit(head[0], width, 2.8), 2.8, bold=True),
-        text(0, 8, fit(head[1], width, 2.6), 2.6),
-    ]
-    for said in (marks.thresholds(tracing.findings), f"{REVIEW}. {WORDING}"):
-        if said:
-            body.append(text(0, y + 3.5, fit(said, width, 2.4), 2.4, Ink.QUIET))
-            y += 4
-    return _picture("".join(body), width, y + 2, _described(tracing))
+    for said in (marks.thresholds(tracing.findings), f"{REVIEW}.", WORDING):
+        for words in wrapped(said, width, 2.4):
+            y += 3.8
+            body.append(text(0, y - 0.4, words, 2.4, Ink.QUIET))
+    return _picture("".join(body), width, y + 1, _described(tracing))
 
 
 def pieces(tracing: Tracing, style: Style | None = None) -> list[Picture]:
@@ -126,15 +128,19 @@ def named(tracing: Tracing) -> str:
     return f"Patch {tracing.patch_id} · {when} · {begin:.1f} s to {end:.1f} s of the recording"
 
 
-def scale(tracing: Tracing, style: Style, *, cut: bool | None = None) -> str:
+def scale(tracing: Tracing, style: Style) -> str:
     """How it is drawn: what makes millimetres seconds and millivolts, and what does not show."""
-    cut = any(row.cut for row in _rows(tracing, style)) if cut is None else cut
+    return _scale(tracing, style, _rows(tracing, style))
+
+
+def _scale(tracing: Tracing, style: Style, rows: Iterable[_Row]) -> str:
     lost = int(tracing.missing.sum()) / tracing.fs
+    cut = [row.cut for row in rows if row.cut is not None]
     said = [
         f"{style.speed:g} mm/s · {style.gain:g} mm/mV · unfiltered, as recorded at {tracing.fs:g} Hz",
         "pulse 1 mV, 0.2 s",
         *([f"{lost:.1f} s missing"] if lost else []),
-        *([f"cut off beyond ±{_most_mv(tracing, style):.1f} mV"] if cut else []),
+        *([f"cut off beyond ±{min(cut):.1f} mV"] if cut else []),
     ]
     return " · ".join(said)
 
@@ -156,13 +162,12 @@ def _rows(tracing: Tracing, style: Style) -> Iterator[_Row]:
 def _row(tracing: Tracing, style: Style, place: int) -> _Row:
     lanes = marks.lanes(tracing.findings, tracing.fs)
     top = marks.LANE * (max(lanes.values(), default=0) + 1)
-    leads = _leads(tracing, style, top)
+    leads, limit = _fitted(tracing, style, top)
     bottom = leads[-1].bottom
     seconds = tracing.counts.shape[1] / tracing.fs
     width = style.left + 5.0 * math.ceil(seconds * style.speed / 5 - 1e-6)
     ends = style.left, style.left + seconds * style.speed
     space = marks.Space(left=style.left, right=ends[1], top=top, bottom=bottom, speed=style.speed)
-    limit = _most_mv(tracing, style)
     cut = [float(np.abs(lead.millivolts).max(initial=0)) > limit for lead in leads]
     body = [
         _grid(width, top, bottom, leads[0].zero),
@@ -177,27 +182,30 @@ def _row(tracing: Tracing, style: Style, place: int) -> _Row:
         *(_name(lead) for lead in leads),
         *_axis(tracing, style, bottom),
     ]
-    return _Row("".join(body), width, bottom + FOOT, any(cut), _described(tracing))
+    return _Row("".join(body), width, bottom + FOOT, limit if any(cut) else None, _described(tracing))
 
 
-def _leads(tracing: Tracing, style: Style, top: float) -> list[_Lead]:
+def _leads(tracing: Tracing, style: Style, top: float, limit: float) -> list[_Lead]:
     """As high as the row's signal needs, in whole squares; every zero lies on a bold line."""
-    out, most = [], _most_mv(tracing, style)
-    least = 5.0 * math.ceil((style.gain + 4) / 5)  # the pulse, and the name above it
+    out = []
+    least = _squares(style.gain + (4 if len(tracing.leads) <= FEW else 0))  # the pulse, the name above it
     for name, row, uv in zip(tracing.leads, tracing.counts, tracing.uv_per_count, strict=True):
         millivolts = row.astype(np.float64) * (uv / 1000)
         highest, lowest = millivolts.max(initial=0.0), millivolts.min(initial=0.0)
-        above = max(least, _squares(min(highest + ROOM_MV, most) * style.gain))
-        below = _squares(min(ROOM_MV - lowest, most) * style.gain)
+        above = max(least, _squares(min(highest + ROOM_MV, limit) * style.gain))
+        below = _squares(min(ROOM_MV - lowest, limit) * style.gain)
         out.append(_Lead(name, millivolts, top, top + above, top + above + below))
         top += above + below
     return out
 
 
-def _most_mv(tracing: Tracing, style: Style) -> float:
-    """Above and below zero; less where many leads share a page."""
-    room = (HEIGHT_MM - FOOT - 6 * marks.LANE) / len(tracing.leads) / 2
-    return min(MOST_MV, max(5.0 * math.floor(room / 5), 5.0) / style.gain)
+def _fitted(tracing: Tracing, style: Style, top: float) -> tuple[list[_Lead], float]:
+    """The leads, and from how many millivolts on they are cut off, above and below zero, to fit a page."""
+    for limit in MOST_MV:
+        leads = _leads(tracing, style, top, limit)
+        if leads[-1].bottom + FOOT <= HEIGHT_MM:
+            break
+    return leads, limit
 
 
 def _squares(millimetres: float) -> float:
