@@ -83,7 +83,8 @@ def hatched(x0: float, x1: float, top: float, bottom: float, ink: str, words: st
             y = bottom - (a - n * HATCH_MM), bottom - (b - n * HATCH_MM)
             lines.append(f"M{number(a)} {number(y[0])}L{number(b)} {number(y[1])}")
     ground = rect(x0, top, x1 - x0, high, cover) if cover else ""
-    path = f'<path class="hatch" d="{"".join(lines)}" stroke="{ink}" stroke-width="0.35"/>'
+    thick = 0.35 if cover else 0.2  # over a trace that must be read
+    path = f'<path class="hatch" d="{"".join(lines)}" stroke="{ink}" stroke-width="{thick}"/>'
     return ground + path + _label(x0, x1, top, bottom, words)
 
 
