@@ -475,7 +475,8 @@ def cloud_print(
     """The report of an episode, or of a patch's day, as PDF; an episode's strip as SVG or PNG."""
     from cloud.prints.command import print_to
 
-    now = float(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
+    told = os.environ.get("SOURCE_DATE_EPOCH", "")  # reproducible-builds.org: the same bytes again
+    now = float(told) if told.isdigit() else time.time()
     print_to(out, _kept(config), _wanted(episode, patch, start, end), now)
 
 

@@ -112,6 +112,9 @@ def _not_analysed(day: Day, lost_s: float | None) -> Iterator[str]:
             f"Since the patch's newest start the edge says of {lasting(lost_s)} that they did not reach it "
             "or could not be read; how much of that lies in this report is not known from it."
         )
+    bare = sum(stay.view.report is not None and stay.view.evidence is None for stay in day.stays)
+    if bare:
+        yield f"Of {bare} episodes the evidence was not kept: they count as not analysed."
     if day.timeless:
         yield f"{day.timeless} episodes of this patch have no known time and are in no day's report."
     yield f"Not assessed: {NOT_ASSESSED}, ST, QTc."

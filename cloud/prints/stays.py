@@ -13,6 +13,7 @@ from cloud.prints.tracing import MOST_EPISODES, UnknownPatchError, placed
 from cloud.store import Episode, Store
 from models.anyecg.evidence import Span
 from models.errors import UsageError
+from models.verdicts import LABELS, Kind
 
 DAY_S = 86_400.0
 MOST_S = 7 * DAY_S
@@ -58,7 +59,9 @@ class Stay:
         """Its findings, each cut to it."""
         for stored in self.view.findings:
             f = stored.finding
-            if f.first <= self.last and f.last >= self.first:
+            is_beat = LABELS[f.label].kind is Kind.BEAT  # counted where its R peak is, and nowhere twice
+            first, last = [int(f.evidence.get("r_peak", f.first))] * 2 if is_beat else (f.first, f.last)
+            if first <= self.last and last >= self.first:
                 cut = replace(f, first=max(f.first, self.first), last=min(f.last, self.last))
                 yield Event(episode_id=self.episode.id, finding=cut, fs=self.episode.fs)
 
@@ -96,8 +99,9 @@ def gathered(store: Store, patch_id: str, begin: float, end: float, minutes: Min
         view = EpisodeView.of(store, episode.id)
         if view is not None:
             stays.append(Stay(view=view, first=first, last=last))
-    timeless = sum(episode.utc_0 is None for episode in store.episodes(patch_id, MOST_EPISODES))
-    if not stays and not timeless and not any(patch.patch_id == patch_id for patch in store.patches()):
+    episodes = store.episodes(patch_id, MOST_EPISODES)
+    timeless = sum(episode.utc_0 is None for episode in episodes)
+    if not episodes and not any(patch.patch_id == patch_id for patch in store.patches()):
         raise UnknownPatchError(f"There is no patch {patch_id} of which anything came.")
     rows = minutes.minutes(patch_id, begin, end)
     return Day(patch_id=patch_id, begin=begin, end=end, stays=stays, minutes=rows, timeless=timeless)

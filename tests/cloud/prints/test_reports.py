@@ -216,6 +216,7 @@ def test_a_day_counts_only_what_lies_in_it(kept: SqliteStore, episode_id: str) -
 def test_a_patch_or_an_episode_nobody_knows_and_a_month_are_refused(kept: SqliteStore) -> None:
     with pytest.raises(UnknownPatchError, match="There is no patch other"):
         day_report(kept, "other", UTC_0, UTC_0 + 60, NOW)
+    assert "nothing came" in words(day_report(kept, "excerpt", UTC_0 - 60, UTC_0, NOW))
     with pytest.raises(UnknownEpisodeError, match="There is no episode X"):
         episode_report(kept, "X", NOW)
     with pytest.raises(UsageError, match=r"a week at most, not of 30\.0 days"):
