@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
@@ -23,6 +24,7 @@ from models.evaluation.what import What
 
 if TYPE_CHECKING:
     from cloud.analyst import EpisodeAnalyst
+    from cloud.prints.command import Wanted
     from cloud.rules import Spell
     from edge.segments import Screen
     from models.anyecg.chat.consultation import Consultation
@@ -44,7 +46,9 @@ NOTICE = f"AI-generated, not yet reviewed. {WORDING}"
 
 EXTRAS = {  # of pyproject.toml, by what a command misses first
     **dict.fromkeys(("torch", "transformers", "peft", "onnx"), "train"),
-    **dict.fromkeys(("fastapi", "jinja2", "neurokit2", "tokenizers", "llguidance", "uvicorn"), "cloud"),
+    **dict.fromkeys(
+        ("fastapi", "jinja2", "neurokit2", "tokenizers", "llguidance", "typst", "uvicorn"), "cloud"
+    ),
     **dict.fromkeys(("edfio", "sleepecg", "wfdb"), "recordings"),
     **dict.fromkeys(("bumble", "iotcore"), "sim"),
 }
@@ -443,6 +447,68 @@ def cloud_run(config: Config = None, verbose: Verbose = False) -> None:
 
     _log(verbose)
     asyncio.run(serve(load(config, CloudConfig)))
+
+
+Episode = Annotated[str | None, typer.Option(metavar="ID", help="An episode.")]
+PatchId = Annotated[str | None, typer.Option("--patch", metavar="ID", help="A patch, between two moments.")]
+From = Annotated[
+    str | None,
+    typer.Option("--from", metavar="T", help="Patch: 2026-05-01T10:00+00:00; episode: its seconds."),
+]
+To = Annotated[str | None, typer.Option("--to", metavar="T", help="As --from.")]
+StoreOf = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE.toml", help="Of the node, which may run.")
+]
+
+
+@cloud_app.command("print")
+def cloud_print(
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="FILE", help=".pdf; of an episode .svg, .png too.")
+    ],
+    episode: Episode = None,
+    patch: PatchId = None,
+    start: From = None,
+    end: To = None,
+    config: StoreOf = None,
+) -> None:
+    """The report of an episode, or of a patch's day, as PDF; an episode's strip as SVG or PNG."""
+    from cloud.prints.command import print_to
+
+    told = os.environ.get("SOURCE_DATE_EPOCH", "")  # reproducible-builds.org: the same bytes again
+    now = float(told) if told.isdigit() else time.time()
+    print_to(out, _kept(config), _wanted(episode, patch, start, end), now)
+
+
+@cloud_app.command("export")
+def cloud_export(
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Gets the files.")],
+    episode: Episode = None,
+    patch: PatchId = None,
+    start: From = None,
+    end: To = None,
+    as_edf: Annotated[bool, typer.Option("--edf", help="EDF+ instead of WFDB.")] = False,
+    config: StoreOf = None,
+) -> None:
+    """Samples with the findings as annotations: of an episode, or of all that came of a patch in a time."""
+    from cloud.prints.command import export_to
+
+    for path in export_to(out, _kept(config), _wanted(episode, patch, start, end), as_edf=as_edf):
+        print(path)
+
+
+def _kept(config: Path | None) -> str:
+    """The store's URL."""
+    from cloud.config import CloudConfig
+    from models.config import load
+
+    return load(config, CloudConfig).store
+
+
+def _wanted(episode: str | None, patch: str | None, start: str | None, end: str | None) -> Wanted:
+    from cloud.prints.command import Wanted
+
+    return Wanted(episode=episode, patch=patch, start=start, end=end)
 
 
 @broker_app.command("run")

@@ -6,6 +6,7 @@ The libraries are imported inside functions; none is needed on an edge box.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ from models.ecg import Mask, spans_to_mask
 from models.errors import RecordingError
 from models.recordings import EXCERPT, LEADS, Recording, lead_name, make_recording
 
+EDF_YEARS = range(1985, 2085)  # that its two digits can say
 UV_PER_UNIT = {"mv": 1e3, "uv": 1.0, "µv": 1.0, "μv": 1.0, "v": 1e6}  # micro sign and Greek mu
 # Bytes per sample and the value that means "no sample" (WFDB signal(5)); FLAC formats have no fixed size.
 WFDB_BYTES = {
@@ -174,10 +176,10 @@ def _load_edf(path: Path) -> tuple[Any, datetime | None]:
         return edf, None
 
 
-def write_wfdb(recording: Recording, path: Path) -> None:
+def write_wfdb(recording: Recording, path: Path, comments: Sequence[str] = ()) -> None:
     """`path`.hea and `path`.dat, the same counts bit for bit (format 16, or 32 where counts need it).
 
-    Gaps and lead-off spans are written as invalid samples.
+    Gaps and lead-off spans are written as invalid samples; `comments` are lines of the header.
     """
     _need("wfdb", f"Writing {path}")
     import wfdb
@@ -199,15 +201,34 @@ def write_wfdb(recording: Recording, path: Path) -> None:
         adc_gain=[1000 / uv for uv in recording.uv_per_count],
         baseline=[0] * n,
         base_datetime=None if start is None else datetime.fromtimestamp(start, UTC).replace(tzinfo=None),
+        comments=list(comments),
         write_dir=str(path.parent),
     )
 
 
-def write_edf(recording: Recording, path: Path) -> None:
+def write_annotations(path: Path, fs: float, rows: Sequence[tuple[int, str, str]]) -> None:
+    """`path`.atr of (sample, WFDB symbol, note) in order of samples; at least one."""
+    _need("wfdb", f"Writing {path}.atr")
+    import wfdb
+
+    samples, symbols, notes = zip(*rows, strict=True)
+    wfdb.wrann(
+        path.name,
+        "atr",
+        np.array(samples),
+        symbol=list(symbols),
+        aux_note=list(notes),
+        fs=fs,
+        write_dir=str(path.parent),
+    )
+
+
+def write_edf(recording: Recording, path: Path, annotations: Sequence[tuple[float, float, str]] = ()) -> None:
     """One EDF file of counts within 16 bits; RecordingError where there are gaps, which EDF cannot say.
 
-    EDF files are whole data records long: where the samples do not divide into records of 0.5 s or more, the
-    whole recording becomes one record.
+    `annotations` are (s from the start, s it lasts, text). EDF files are whole data records long: where the
+    samples do not divide into records of 0.5 s or more, the whole recording becomes one record. The length of
+    a record has 8 characters: where that is too few, the rate is off by less than a millionth.
     """
     _need("edfio", f"Writing {path}")
     import edfio
@@ -217,29 +238,42 @@ def write_edf(recording: Recording, path: Path) -> None:
     limit = np.iinfo(np.int16)
     if recording.counts.min() < limit.min or recording.counts.max() > limit.max:
         raise RecordingError(f"{path}: counts beyond 16 bits do not fit into EDF; write it as WFDB.")
-    signals = [
-        edfio.EdfSignal.from_digital(
-            row.astype(np.int16),
-            recording.fs,
-            label=f"ECG {lead}",
-            physical_dimension="uV",
-            physical_range=(limit.min * uv, limit.max * uv),
-            digital_range=(limit.min, limit.max),
-        )
-        for lead, row, uv in zip(recording.leads, recording.counts, recording.uv_per_count, strict=True)
-    ]
-    edfio.Edf(signals, **_edf_times(recording)).write(path)
+    times = _edf_times(recording)
+    record_s = times.get("data_record_duration")
+    fs = recording.counts.shape[1] / record_s if record_s else recording.fs
+    try:
+        signals = [
+            edfio.EdfSignal.from_digital(
+                row.astype(np.int16),
+                fs,
+                label=f"ECG {lead}",
+                physical_dimension="uV",
+                physical_range=(limit.min * uv, limit.max * uv),
+                digital_range=(limit.min, limit.max),
+            )
+            for lead, row, uv in zip(recording.leads, recording.counts, recording.uv_per_count, strict=True)
+        ]
+        marks = [edfio.EdfAnnotation(*row) for row in annotations]
+        edfio.Edf(signals, annotations=marks, **times).write(path)
+    except ValueError as error:  # a name or a number that its fields have no room for
+        raise RecordingError(f"{path} cannot be written as EDF ({error}); write it as WFDB.") from error
 
 
 def _edf_times(recording: Recording) -> dict[str, Any]:
     import edfio
 
     whole_seconds = recording.duration_s.is_integer() and recording.fs.is_integer()
-    times: dict[str, Any] = {} if whole_seconds else {"data_record_duration": recording.duration_s}
+    times: dict[str, Any] = {} if whole_seconds else {"data_record_duration": _short(recording.duration_s)}
     if recording.start_utc is not None:
         start = datetime.fromtimestamp(recording.start_utc, UTC).replace(tzinfo=None)
-        times |= {"starttime": start.time(), "recording": edfio.Recording(startdate=start.date())}
+        if start.year in EDF_YEARS:
+            times |= {"starttime": start.time(), "recording": edfio.Recording(startdate=start.date())}
     return times
+
+
+def _short(seconds: float) -> float:
+    """The nearest number that EDF's 8 characters can say."""
+    return float(f"{seconds:.7f}"[:8])
 
 
 def _missing_of(recording: Recording) -> Mask:

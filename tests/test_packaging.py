@@ -32,6 +32,7 @@ def test_the_wheel_holds_weights_templates_and_scripts_and_no_tests(wheel: Path)
         "cloud/console/templates/index.html",
         "cloud/console/static/strip.js",
         "cloud/console/static/style.css",
+        "cloud/prints/pages.typ",
     }
     assert wanted <= names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]

@@ -19,7 +19,7 @@ from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cloud.ask import MOST, Asked, Asking, UnknownEpisodeError
-from cloud.console import views
+from cloud.console import prints, views
 from cloud.console.live import Hub
 from cloud.console.views import EpisodeView
 from cloud.store import Store, StoredFinding
@@ -67,6 +67,7 @@ def create_app(store: Store, site: str = "home", asking: Asking | None = None) -
     _pages(app, store, site, asking is not None)
     _interface(app, store)
     _ask(app, asking)
+    app.include_router(prints.router(store))
 
     @app.get("/events", include_in_schema=False)
     async def events(request: Request, after: int | None = None) -> StreamingResponse:

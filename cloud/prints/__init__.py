@@ -1,0 +1,1 @@
+"""Strips, reports and exports: what of the store goes onto paper or into files."""
