@@ -239,6 +239,8 @@ def _edf_times(recording: Recording) -> dict[str, Any]:
     if recording.start_utc is not None:
         start = datetime.fromtimestamp(recording.start_utc, UTC).replace(tzinfo=None)
         times |= {"starttime": start.time(), "recording": edfio.Recording(startdate=start.date())}
+        if start.microsecond:  # plain EDF knows whole seconds, EDF+ the rest
+            times["annotations"] = ()
     return times
 
 
