@@ -130,8 +130,8 @@ def export(
     gone = [one for one in recorded.evicted() if _touches(one, asked, begin, end)]
     stretches = [
         stretch
-        for boot, (first, last) in asked.items()
-        for stretch in _stretches(_said(recorded.read(boot, first, last), say))
+        for boot, span in asked.items()
+        for stretch in _stretches(_said(_there(recorded, boot, span), say))
     ]
     if not stretches:
         left = f": {len(gone)} files of it made room for newer ones" if gone else ""
@@ -172,16 +172,18 @@ def _seconds(text: str) -> float:
 
 
 def _samples(recorded: Recorded, boot: Boot, begin: Moment, end: Moment) -> tuple[int, int]:
-    """(first, last) of what is held of it; last is before first where nothing is, or nobody knows when."""
-    held_first, held_last = recorded.extent(boot)
+    """(first, last) of what was asked; last is before first where nobody knows when the boot was."""
     if begin.absolute:
         first, after = recorded.sample_at(boot, begin.seconds), recorded.sample_at(boot, end.seconds)
-    else:
-        fs = recorded.head(boot).fs
-        first, after = math.ceil(begin.seconds * fs - 1e-6), math.ceil(end.seconds * fs - 1e-6)
-    if first is None or after is None:
-        return 0, -1
-    return max(first, held_first), min(after - 1, held_last)
+        return (0, -1) if first is None or after is None else (max(0, first), after - 1)
+    fs = recorded.head(boot).fs
+    return math.ceil(begin.seconds * fs - 1e-6), math.ceil(end.seconds * fs - 1e-6) - 1
+
+
+def _there(recorded: Recorded, boot: Boot, asked: tuple[int, int]) -> Iterator[SampleBlock | Gap]:
+    """What was asked, less what lies before and after all that is held."""
+    held = recorded.extent(boot)
+    return recorded.read(boot, max(asked[0], held[0]), min(asked[1], held[1]))
 
 
 def _said(items: Iterable[SampleBlock | Gap], say: Say) -> Iterator[SampleBlock | Gap]:
