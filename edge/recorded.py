@@ -18,6 +18,8 @@ from models.ecg import Clock, Gap, GapReason, Marker, SampleBlock, read_only
 from models.errors import PayloadError, RecordingError
 from models.wire import decompress
 
+SETTLED_S = 600.0  # a clock made of backfill alone is as late as that was; live samples soon put it right
+
 Boot = tuple[str, int]  # patch_id, boot_id
 Told = tuple[int, int, GapReason]  # first, last, why nothing is there
 
@@ -110,11 +112,13 @@ class Recorded:
         ]
 
     def clock(self, boot: Boot, sample: int) -> Clock:
-        """The boot's clock as it was known at this sample: by the last record before it, or the first."""
-        mine = [page for page in self._pages(boot) if page.hour <= sample // self.head(boot).hour_samples]
+        """The boot's clock as it was known ten minutes after this sample, or last before that."""
+        head = self.head(boot)
+        settled = sample + round(SETTLED_S * head.fs)
+        mine = [page for page in self._pages(boot) if page.hour <= settled // head.hour_samples]
         for page in reversed(mine):
             if known := self._timed(page):
-                return _latest(known, lambda record: record.first <= sample).clock
+                return _latest(known, lambda record: record.first <= settled).clock
         return Clock()
 
     def sample_at(self, boot: Boot, utc: float) -> int | None:
@@ -126,7 +130,8 @@ class Recorded:
         known = self._timed(mine[max(0, begun - 1)]) if mine else []
         if not known:
             return None
-        clock = _latest(known, lambda record: _utc(record) <= utc).clock
+        near = _latest(known, lambda record: _utc(record) <= utc)
+        clock = self.clock(boot, near.first)  # which knows better when that was
         assert clock.utc_0 is not None
         assert clock.fs is not None
         return math.ceil((utc - clock.utc_0) * clock.fs - 1e-6)  # a rounded time names its own sample

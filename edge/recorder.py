@@ -155,7 +155,7 @@ class Recorder:
                 self._waiting.extendleft(reversed(homeless))
                 squeezed = self._shelf.squeezed_at
                 full = squeezed is not None and time.monotonic() - squeezed < SQUEEZED_S
-                self._say("full" if full else "ok", self._shelf.bytes, oldest)
+                self._say("full" if full else "ok", self._shelf.bytes, *oldest)
 
     def close(self) -> None:
         self.store()
@@ -227,14 +227,12 @@ class Recorder:
                 return Head.of(other)
         return self._shelf.head_of(boot_key(item.patch_id, item.boot_id))
 
-    def _say(self, state: str, size: int | None = None, oldest: Record | None = None) -> None:
+    def _say(
+        self, state: str, size: int | None = None, oldest: int | None = None, utc: float | None = None
+    ) -> None:
         """The new status; a change is logged once."""
         before = self.status
-        if size is None:
-            self.status = replace(before, state=state)
-        else:
-            utc = oldest.clock.utc(oldest.first) if oldest else None
-            self.status = Status(state, size, oldest.first if oldest else None, utc)
+        self.status = replace(before, state=state) if size is None else Status(state, size, oldest, utc)
         if state == before.state:
             return
         if state.startswith("failed"):

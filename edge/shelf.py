@@ -48,7 +48,7 @@ class Shelf:
         self._held: Mask = np.zeros(0, dtype=np.bool_)  # of the hour's samples: on disk
         self._noted: list[Record] = []  # gaps and markers of the hour
         self._dirty = False
-        self._oldest: tuple[Page, Record] | None = None
+        self._oldest: tuple[tuple[Page, bool], tuple[int, float | None]] | None = None
 
     def turn_to(self, head: Head, hour: int) -> None:
         """Open the file of this hour, or begin one."""
@@ -123,17 +123,19 @@ class Shelf:
                 return head
         return None
 
-    def oldest(self) -> Record | None:
-        """The first samples of the oldest file."""
+    def oldest(self) -> tuple[int | None, float | None]:
+        """The first sample of the oldest file, and when it was (Unix seconds)."""
         sizes = self._listed()
         if not sizes:
-            return None
+            return None, None
         page = min(sizes)
-        if self._oldest is None or self._oldest[0] != page:
-            first = next(iter(self._scanned(page).samples), None)
-            if first is None:
-                return None
-            self._oldest = page, first
+        key = page, page == self._page  # once it is closed, its clock has settled
+        if self._oldest is None or self._oldest[0] != key:
+            found = self._scanned(page)
+            if not found.samples:
+                return None, None
+            first = found.samples[0].first
+            self._oldest = key, (first, found.utc(first))
         return self._oldest[1]
 
     def evict(self, why: str) -> bool:
@@ -239,8 +241,8 @@ def _evicted(page: Page, found: Scan, size: int, why: str) -> Evicted:
         boot_id=found.head.boot_id if found.head else None,
         first=first.first if first else None,
         last=last.last if last else None,
-        from_utc=first.clock.utc(first.first) if first else None,
-        to_utc=last.clock.utc(last.last) if last else None,
+        from_utc=found.utc(first.first) if first else None,
+        to_utc=found.utc(last.last) if last else None,
         size=size,
         why=why,
         at=time.time(),

@@ -225,6 +225,21 @@ def test_a_change_of_leads_or_scale_begins_a_new_file(tmp_path: Path) -> None:
     ]
 
 
+def test_a_clock_that_backfill_made_late_is_put_right_by_a_later_one(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, BUDGET)
+    for number in range(100):
+        late = 60.0 if number < 20 else 0.0
+        recorder.push(
+            block(number * 10, 10), lambda sample, late=late: replace(at(sample), utc_0=1.7e9 + late)
+        )  # type: ignore[misc]
+        recorder.store()
+    folder = Recorded(tmp_path)
+    for sample in (0, 50, 500, 999):
+        assert folder.clock(BOOT, sample).utc(sample) == 1.7e9 + sample / FS
+        assert folder.sample_at(BOOT, 1.7e9 + sample / FS) == sample
+    recorder.close()
+
+
 def test_a_gap_before_any_sample_waits_for_what_tells_its_leads(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, BUDGET)
     recorder.push(gap(100, 50, GapReason.EVICTED), at)
