@@ -75,8 +75,8 @@ async def run(config: EdgeConfig) -> None:
                 patch, intake, outbox, uplink.notify, lambda item: recorder.push(item, intake.clock.at)
             )
     finally:
-        recorder.close()
         outbox.close()
+        recorder.close()
 
 
 async def _heartbeats(

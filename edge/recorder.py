@@ -30,7 +30,7 @@ from models.wire import compress
 logger = logging.getLogger(__name__)
 
 STORE_S = 1.0
-WAITING = 1000  # blocks a disk that fails may keep waiting; then the oldest are given up
+WAITING = 20_000  # blocks that wait for a disk that fails; 10 min of frames may leave reassembly at once
 HEADROOM = 100_000_000  # bytes of the disk that are the outbox's
 SQUEEZED_S = 3600.0  # so long a disk that was full is called that
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
@@ -111,17 +111,22 @@ class Recorder:
         self._waiting: deque[tuple[Item, Clock]] = deque()
         self._given_up = 0  # items
         self._clock = Clock()
-        self._clocked: tuple[str, int, int] = ("", 0, 0)  # patch, boot and sample of that clock
+        self._clocked: tuple[tuple[str, int], float] = (
+            ("", 0),
+            0.0,
+        )  # boot and sample from which on to ask again
         self._lock = threading.Lock()
 
     def push(self, item: StreamItem, clock: Callable[[int], Clock]) -> None:
         """What the edge received; `clock` tells when a sample was, and is asked once a second."""
         if not self._on or not isinstance(item, Item):
             return
-        if isinstance(item, SampleBlock):
-            patch_id, boot_id, at = self._clocked
-            if (item.patch_id, item.boot_id) != (patch_id, boot_id) or abs(item.last - at) >= item.fs:
-                self._clock, self._clocked = clock(item.last), (item.patch_id, item.boot_id, item.last)
+        boot, due = self._clocked
+        if boot != (item.patch_id, item.boot_id):
+            self._clock, due = Clock(), 0.0
+        if isinstance(item, SampleBlock) and item.last >= due:
+            self._clock, due = clock(item.last), item.last + item.fs
+        self._clocked = (item.patch_id, item.boot_id), due
         self._waiting.append((item, self._clock))
         while len(self._waiting) > WAITING:
             self._waiting.popleft()

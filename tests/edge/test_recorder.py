@@ -24,7 +24,7 @@ from edge.agent import monitor
 from edge.intake import Intake
 from edge.outbox import Outbox
 from edge.recorded import Recorded
-from edge.recorder import WAITING, Recorder
+from edge.recorder import Recorder
 from edge.records import Kind, Record, encode, pages, scan
 from models.ecg import Clock, Gap, GapReason, Marker, SampleBlock, Segment, StreamItem, Window, read_only
 from models.errors import RecordingError
@@ -238,6 +238,24 @@ def test_a_clock_that_backfill_made_late_is_put_right_by_a_later_one(tmp_path: P
         assert folder.clock(BOOT, sample).utc(sample) == 1.7e9 + sample / FS
         assert folder.sample_at(BOOT, 1.7e9 + sample / FS) == sample
     recorder.close()
+
+
+def test_the_clock_of_one_boot_never_times_another(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, BUDGET)
+    recorder.push(replace(block(0, 10), boot_id=1), at)
+    recorder.push(gap(0, 10), at)
+    recorder.push(block(10, 10), lambda _: Clock())
+    recorder.close()
+    assert Recorded(tmp_path).clock(BOOT, 5) == Clock()
+    assert Recorded(tmp_path).clock((BOOT[0], 1), 5) == at(5)
+
+
+def test_ten_minutes_that_leave_reassembly_at_once_are_all_kept(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, BUDGET)
+    for number in range(6000):  # frames of a tenth of a second
+        recorder.push(block(number * 25, 25, fs=250.0), at)
+    recorder.close()
+    assert there(tmp_path, 0, 149_999) == list(range(150_000))
 
 
 def test_a_gap_before_any_sample_waits_for_what_tells_its_leads(tmp_path: Path) -> None:
@@ -517,16 +535,17 @@ async def test_a_recorder_that_cannot_write_is_said_once_and_stops_nothing(
 
 
 def test_a_disk_that_does_not_answer_keeps_nobody_waiting_and_costs_the_oldest(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("edge.recorder.WAITING", 500)
     recorder = Recorder(tmp_path, BUDGET)
     with recorder._lock:  # `store` hangs
-        for number in range(WAITING + 10):
+        for number in range(510):
             recorder.push(block(number * 10, 10), at)
         assert recorder.status.state == "failed: the disk is too slow"
     recorder.close()
     assert "blocks given up: 10" in caplog.text
-    assert there(tmp_path, 0, WAITING * 10 + 99) == list(range(100, WAITING * 10 + 100))
+    assert there(tmp_path, 0, 5099) == list(range(100, 5100))
 
 
 def test_a_recorder_that_is_off_keeps_nothing(tmp_path: Path) -> None:
