@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cloud.analyst import EpisodeAnalyst
     from cloud.prints.command import Wanted
     from cloud.rules import Spell
+    from edge.recorded import Recorded
     from edge.segments import Screen
     from models.anyecg.chat.consultation import Consultation
     from models.anyecg.chat.eyes import Eyes
@@ -436,6 +437,48 @@ def edge_run(config: Config = None, verbose: Verbose = False) -> None:
 
     _log(verbose)
     asyncio.run(run_edge(load(config, EdgeConfig)))
+
+
+@edge_app.command("recorded")
+def edge_recorded(config: Config = None) -> None:
+    """What the edge's recorder holds, and what had to make room: one JSON object on stdout."""
+    from edge.export import listed
+
+    print(json.dumps(listed(_recorded(config), _say)))
+
+
+@edge_app.command("export")
+def edge_export(
+    start: Annotated[str, typer.Option("--from", metavar="WHEN", help="2026-03-01T08:00:00Z, or seconds.")],
+    end: Annotated[
+        str, typer.Option("--to", metavar="WHEN", help="Both as times, or as seconds since boot.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="RECORD", help="Without its suffix.")],
+    patch: Annotated[str | None, typer.Option(help="Absent: the only one there is.")] = None,
+    boot: Annotated[
+        int | None, typer.Option(help="See `edge recorded`. Absent: all, or the only one.")
+    ] = None,
+    fmt: Annotated[str, typer.Option("--format", metavar="wfdb|edf")] = "wfdb",
+    config: Config = None,
+) -> None:
+    """A stretch of what the edge recorded as WFDB or EDF; what it holds, one JSON object on stdout."""
+    from edge.export import Format, Moment, chosen, export
+
+    recorded = _recorded(config)
+    if fmt not in set(Format):
+        raise UsageError(f"--format {fmt}: it is {' or '.join(Format)}.")
+    begin, until = Moment.parse(start, "--from"), Moment.parse(end, "--to")
+    boots = chosen(recorded, patch, boot, absolute=begin.absolute)
+    print(json.dumps(export(recorded, begin, until, out, boots, Format(fmt), _say)))
+
+
+def _recorded(config: Path | None) -> Recorded:
+    """The folder of the recorder of edge.toml."""
+    from edge.config import EdgeConfig
+    from edge.recorded import Recorded
+    from models.config import load
+
+    return Recorded(load(config, EdgeConfig).recordings)
 
 
 @cloud_app.command("run")

@@ -57,6 +57,10 @@ class Heartbeat(BaseModel):
     uplink_bytes: int = 0
     raw_bytes: int = 0
     ended: bool = False
+    recorder: str | None = None  # of the edge's own recording: "off", "ok", "full" or "failed: " and why
+    recorder_bytes: int = 0
+    recorder_oldest: int | None = None
+    recorder_oldest_utc: FiniteFloat | None = None
 
 
 class Inbox:

@@ -1,4 +1,4 @@
-"""The edge, as a story: take the stream in, decide, store, and let the uplink send."""
+"""The edge, as a story: take the stream in, record it, decide, store, and let the uplink send."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from edge.config import EdgeConfig
 from edge.intake import Intake
 from edge.outbox import Outbox
+from edge.recorder import Recorder
 from edge.screening import WindowScreener
 from edge.sources import open_patch
 from edge.uplink import Uplink
@@ -21,16 +22,23 @@ COMMIT_S = 60.0  # of signal: the longest stretch a restart may have to screen a
 
 
 async def monitor(
-    source: AsyncIterable[StreamItem], intake: Intake, outbox: Outbox, stored: Callable[[], None]
+    source: AsyncIterable[StreamItem],
+    intake: Intake,
+    outbox: Outbox,
+    stored: Callable[[], None],
+    record: Callable[[StreamItem], None] = lambda _: None,
 ) -> None:
     """One patch, for as long as the source lasts.
 
-    Every segment is on disk, with the state that goes with it, before `stored()` tells the uplink.
+    Every segment is on disk, with the state that goes with it, before `stored()` tells the uplink. `record`
+    takes everything that comes, and never waits.
     """
     committed = 0
     async with aclosing(_noticing_silence(source, IDLE_S)) as items:
         async for item in items:
             outputs = intake.push(item) if item is not None else intake.idle()
+            if item is not None:
+                record(item)
             segments = [output for output in outputs if isinstance(output, Segment)]
             ahead = intake.state.processed - committed
             due = segments or intake.ended or ahead > COMMIT_S * (intake.state.fs or 1)
@@ -41,7 +49,7 @@ async def monitor(
 
 
 async def run(config: EdgeConfig) -> None:
-    """The edge process: `monitor()` beside the uplink and the heartbeat, until cancelled.
+    """The edge process: `monitor()` beside uplink, recorder and heartbeat, until cancelled.
 
     Raises:
         RadioError, DeliveryError: no adapter, or no outbox.
@@ -52,6 +60,7 @@ async def run(config: EdgeConfig) -> None:
     outbox = Outbox(config.state / "outbox.db", config.site, config.outbox_mb * 1_000_000)
     uplink = Uplink(config.broker, config.site, outbox)
     intake = Intake(WindowScreener(Screener(config.weights)), outbox.restore)
+    recorder = Recorder(config.recordings, config.recorder.max_bytes)
 
     def resume_at(patch_id: str, boot_id: int) -> int | None:
         state = outbox.restore(patch_id, boot_id)
@@ -60,13 +69,19 @@ async def run(config: EdgeConfig) -> None:
     try:
         async with open_patch(config.patch, resume_at) as patch, asyncio.TaskGroup() as tasks:
             tasks.create_task(uplink.run())
-            tasks.create_task(_heartbeats(intake, outbox, uplink, config.heartbeat_s))
-            await monitor(patch, intake, outbox, uplink.notify)
+            tasks.create_task(recorder.run())
+            tasks.create_task(_heartbeats(intake, outbox, uplink, recorder, config.heartbeat_s))
+            await monitor(
+                patch, intake, outbox, uplink.notify, lambda item: recorder.push(item, intake.clock.at)
+            )
     finally:
         outbox.close()
+        recorder.close()
 
 
-async def _heartbeats(intake: Intake, outbox: Outbox, uplink: Uplink, every_s: float) -> None:
+async def _heartbeats(
+    intake: Intake, outbox: Outbox, uplink: Uplink, recorder: Recorder, every_s: float
+) -> None:
     """One every `every_s`, and one at once when the recording has ended or the last segment has gone."""
     before: dict[str, Any] = {}
     said: tuple[bool, int] | None = None
@@ -78,7 +93,7 @@ async def _heartbeats(intake: Intake, outbox: Outbox, uplink: Uplink, every_s: f
             continue
         uplink.announce(intake.newest.patch_id)
         beat = heartbeat(intake, outbox)
-        uplink.heartbeat(beat | since(before, beat))
+        uplink.heartbeat(beat | since(before, beat) | recorder.status.fields())
         before, said, due = beat, now, time.monotonic() + every_s
 
 

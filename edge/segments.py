@@ -119,7 +119,7 @@ class Segmenter:
                 return self._push_gap(item)
             case SampleBlock():
                 self._head = item
-                self._begin(item).append(item.first, item.counts, _lead_bits(item))
+                self._begin(item).append(item.first, item.counts, lead_bits(item))
                 return self._windows()
 
     def flush(self) -> list[Screening | Segment]:
@@ -283,5 +283,5 @@ class Segmenter:
         self._markers = {marker for marker in self._markers if marker >= keep}
 
 
-def _lead_bits(block: SampleBlock) -> int:
+def lead_bits(block: SampleBlock) -> int:
     return sum(1 << i for i, name in enumerate(block.leads) if name in block.lead_off)

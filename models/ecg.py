@@ -75,9 +75,11 @@ class SampleBlock:
 class GapReason(StrEnum):
     """Why samples will not come."""
 
-    EVICTED = "evicted"  # the patch's ring no longer holds it
+    EVICTED = "evicted"  # the patch's ring, or the edge's recorder, no longer holds it
     TOO_LONG = "too long"  # longer than what is backfilled before live goes on
     UNANSWERED = "unanswered"  # the patch did not deliver what it should hold
+    NOT_RECORDED = "not recorded"  # the edge's recorder never had it, or was killed before it was on disk
+    CORRUPT = "corrupt"  # it is on the edge's disk and cannot be read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

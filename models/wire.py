@@ -91,7 +91,7 @@ def encode_segment(segment: Segment, seq: int, site: str) -> bytes:
     fields["screenings"] = [dataclasses.asdict(s) for s in segment.screenings]
     fields["clock"] = dataclasses.asdict(segment.clock)
     envelope = {"v": VERSION, "seq": seq, "site": site, "codec": CODEC, "sha256": segment.sha256, **fields}
-    return pack({**envelope, "count": segment.counts.shape[1], "samples": _compress(segment.counts)})
+    return pack({**envelope, "count": segment.counts.shape[1], "samples": compress(segment.counts)})
 
 
 def decode_segment(payload: bytes) -> tuple[Segment, Envelope]:
@@ -113,7 +113,7 @@ def decode_segment(payload: bytes) -> tuple[Segment, Envelope]:
         raise PayloadError("codec", f"Codec {envelope.codec!r} is unknown; {CODEC} is read.")
     if len(envelope.uv_per_count) != len(envelope.leads):
         raise PayloadError("schema", "uv_per_count and leads differ in length.")
-    counts = _decompress(envelope.samples, len(envelope.leads), envelope.count)
+    counts = decompress(envelope.samples, len(envelope.leads), envelope.count)
     if sha256_of(counts) != envelope.sha256:
         raise PayloadError("hash", f"Segment {envelope.id}: the samples do not match their sha256.")
     last = envelope.first + envelope.count - 1
@@ -123,7 +123,7 @@ def decode_segment(payload: bytes) -> tuple[Segment, Envelope]:
     return Segment(counts=read_only(counts), **{name: getattr(envelope, name) for name in names}), envelope
 
 
-def _compress(counts: Counts) -> bytes:
+def compress(counts: Counts) -> bytes:
     """Differences along time (modulo 2^32), signs folded into bit 0, one plane per byte, zstd."""
     samples = np.ascontiguousarray(counts, dtype=np.int32)
     delta = np.diff(samples.view(np.uint32), axis=1, prepend=np.uint32(0)).view(np.int32)
@@ -132,7 +132,7 @@ def _compress(counts: Counts) -> bytes:
     return zstandard.ZstdCompressor(level=3).compress(planes.tobytes())
 
 
-def _decompress(data: bytes, leads: int, count: int) -> Counts:
+def decompress(data: bytes, leads: int, count: int) -> Counts:
     size = leads * count * 4
     if leads * count > MAX_SAMPLES:
         raise PayloadError(

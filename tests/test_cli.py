@@ -105,6 +105,8 @@ def test_help_is_everywhere() -> None:
     for command in (
         [],
         ["edge", "run"],
+        ["edge", "recorded"],
+        ["edge", "export"],
         ["cloud", "run"],
         ["broker", "run"],
         ["patch", "simulate"],
