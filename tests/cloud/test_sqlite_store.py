@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from cloud.docket import Called
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Job, Outcome, Receipt, open_store
 from models.ecg import Segment
@@ -54,8 +55,6 @@ def outcome(part: Segment, *findings: Finding, still_open: tuple[Finding, ...] =
         findings=findings,
         open=still_open,
         reports=(),
-        alert=None,
-        alert_change=None,
     )
 
 
@@ -200,7 +199,8 @@ def test_latencies_are_from_the_sample_and_from_the_edge_to_the_event(
         at=50,
         rule="made",
     )
-    found = dataclasses.replace(outcome(part, beat(part, 11)), alert=alert, alert_change="raised")
+    called = (Called(alert=alert, change="raised"),)
+    found = dataclasses.replace(outcome(part, beat(part, 11)), judge=lambda _: called)
     assert store.finish(claim(store, now=1001.0), found, now=1003.0)
     stats = store.stats()
     assert stats["latency_s"] == {"n": 2, "p50": pytest.approx(2.65), "p95": pytest.approx(2.785)}
@@ -269,6 +269,7 @@ def test_a_folder_that_is_not_there_and_another_database_are_one_sentence_each(t
 
 KILLED = """
 import os, signal, sys
+from cloud.docket import Called
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Outcome
 from models.wire import decode_segment
@@ -293,7 +294,7 @@ report = Report(id="R", episode_id=part.episode_id, segment_ids=(part.id,), find
 alert = Alert(id="A", patch_id="p", episode_id=part.episode_id, label="V", priority=Priority.LOW,
               state="raised", at=9, rule="made")
 store.finish(job, Outcome(episode_id=part.episode_id, findings=(found,), open=(), reports=(report,),
-             alert=alert, alert_change="raised"), now=2.0)
+             judge=lambda _: (Called(alert=alert, change="raised"),)), now=2.0)
 """
 
 

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from cloud.alerts import Cause, causes, judge
 from cloud.analysis import Analysis, EpisodeAnalysis
 from cloud.analyst import EpisodeAnalyst
+from cloud.calling import Cause, causes, judge
 from cloud.config import RuleConfig
 from cloud.rules import Beat, Dark, Spell, pauses, rates, runs
 from models.anyecg.localizer import Localizer
