@@ -208,7 +208,7 @@ def _evidence(standing: Standing, action: Evidence, now: float) -> Step:
     before, new = standing.alert, action.alert
     if standing.state is State.RESOLVED:
         raise RefusedError(f"Alert {before.id} is resolved: new evidence opens a new one.")
-    quiet = standing.state is State.SUPPRESSED
+    quiet = standing.state is State.SUPPRESSED and new.priority <= Priority.MEDIUM
     if new.priority > before.priority and not quiet:
         called = standing.called_at if standing.state in CALLING else now
         fresh = _decide(standing, State.RAISED, ANALYSIS, now, did="raised again", called_at=called)

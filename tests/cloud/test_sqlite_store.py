@@ -269,20 +269,23 @@ def test_a_folder_that_is_not_there_and_another_database_are_one_sentence_each(t
 
 KILLED = """
 import os, signal, sys
+from cloud.alert_book import AlertBook
 from cloud.docket import Called
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Outcome
 from models.wire import decode_segment
 
-class Dying(SqliteStore):
-    def {where}(self, *what):
-        super().{where}(*what)
-        os.kill(os.getpid(), signal.SIGKILL)
+kept = {where}
 
-store = Dying(sys.argv[1])
+def dying(*what):
+    kept(*what)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+store = SqliteStore(sys.argv[1])
+{where} = dying
 payload = open(sys.argv[2], "rb").read()
 part, envelope = decode_segment(payload)
-if "{where}" == "tell":
+if "{where}" == "SqliteStore.tell":
     store.commit_segment(payload, part, seq=0, site="home", now=1.0)
 job = store.claim("a", 30.0, now=1.0)
 from models.verdicts import Alert, Finding, Measurements, Priority, Report
@@ -311,7 +314,7 @@ def killed_at(where: str, folder: Path, part: Segment) -> Path:
 def test_a_kill_before_the_commit_of_a_segment_leaves_neither_it_nor_its_event(
     tmp_path: Path, make_part: MakePart
 ) -> None:
-    path = killed_at("tell", tmp_path, make_part(0))
+    path = killed_at("SqliteStore.tell", tmp_path, make_part(0))
     with sqlite3.connect(path) as db:
         counts = [
             db.execute(f"select count(*) from {t}").fetchone()[0] for t in ("segments", "jobs", "events")
@@ -327,7 +330,7 @@ def test_a_kill_between_what_was_found_and_the_done_mark_leaves_the_job_to_be_do
     before = SqliteStore(str(tmp_path / "cloud.db"))
     commit(before, part)
     before.close()
-    store = SqliteStore(str(killed_at("_put_alert", tmp_path, part)))
+    store = SqliteStore(str(killed_at("AlertBook.take", tmp_path, part)))
     assert [*store.findings(part.episode_id), *store.reports(part.episode_id), *store.alerts()] == []
     assert [event.kind for event in store.events(0)] == ["segment"]
     assert store.pending() == 1
