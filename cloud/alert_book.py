@@ -11,6 +11,7 @@ from typing import Any
 
 from cloud.alerts import (
     ANALYSIS,
+    CALLING,
     OPEN,
     Acknowledge,
     Action,
@@ -163,9 +164,10 @@ class AlertBook:
 
     def remind(self, delivery: Delivery, now: float) -> None:
         """The pages, of an alert that nobody has answered."""
-        stored = self._row_of(delivery.alert_id)
         with self._memory.writing():
-            self._tell(standing_of(stored), "escalated", "time", now)
+            standing = standing_of(self._row_of(delivery.alert_id))
+            if standing.state in CALLING:
+                self._tell(standing, "escalated", "time", now)
 
     # -- reading ---------------------------------------------------------------------------------------
 

@@ -20,7 +20,6 @@ from typing import Any
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
-from pydantic import SecretStr
 
 from cloud.broker import free_port
 from cloud.channels import Channel, Mail, Mqtt, Page, Webhook, alert_topic, signature
@@ -31,6 +30,7 @@ from cloud.docket import Called
 from cloud.node import check_deliveries
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Outcome
+from models.config import load
 from models.ecg import Segment, make_id
 from models.errors import UsageError
 from models.verdicts import Alert, Priority
@@ -314,11 +314,29 @@ def test_an_escalation_to_the_page_is_an_event(tmp_path: Path, call_in: Raise) -
     store.close()
 
 
-def test_a_webhook_without_a_secret_is_one_sentence() -> None:
-    steps = (EscalationStep(to="https://hook.example/"),)
+TOML = """
+[alerts]
+{secret}
+[[alerts.escalation]]
+after_s = 120
+priority = "medium"
+to = "https://hook.example/alerts"
+"""
+
+
+def test_a_webhook_without_a_secret_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "cloud.toml"
+    path.write_text(TOML.format(secret=""))
     with pytest.raises(UsageError, match=r"set secret beneath \[alerts\]"):
-        check_alerts(AlertsConfig(escalation=steps))
-    check_alerts(AlertsConfig(escalation=steps, secret=SecretStr(SECRET)))
+        check_alerts(load(path, CloudConfig).alerts)
+    path.write_text(TOML.format(secret=f'secret = "{SECRET}"'))
+    config = load(path, CloudConfig)
+    check_alerts(config.alerts)
+    assert [step.channel for step in config.alerts.escalation] == ["webhook"]
+    assert SECRET not in repr(config)
+    path.write_text(TOML.format(secret="").replace("https:", "gopher:"))
+    with pytest.raises(UsageError, match="to = 'gopher"):
+        load(path, CloudConfig)
 
 
 KILLED = """

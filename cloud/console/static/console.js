@@ -236,9 +236,8 @@ const news = {
   beat: () => {},
   patch: renewQueues,
   technical: renewQueues,
-  alert: ({ alert, change, who }) => {
-    const about = `${alert.priority} alert, patch ${alert.patch_id}: ${alert.rule}`;
-    said.textContent = alert.state === "raised" ? about : `${about}: ${change} by ${who}`; // for screen readers
+  alert: ({ alert }) => {
+    if (alert.state === "raised") said.textContent = `${alert.priority} alert, patch ${alert.patch_id}: ${alert.rule}`; // for screen readers
     renewQueues();
   },
   segment: ofMine,
