@@ -133,10 +133,8 @@ class AlertBook:
             rule = quiet_rule(
                 alert.patch_id, alert.label, alert.priority, hours=hours, reason=reason, who=who, now=now
             )
-            rule = replace(rule, id=self._rules.add(db, rule))
-            return self._apply(
-                db, row, Suppress(who=who, screen=screen, version=version, rule=rule), now
-            )  # refused: the rule goes with the transaction
+            rule = replace(rule, id=self._rules.add(db, rule))  # refused, it goes with the transaction
+            return self._apply(db, row, Suppress(who=who, screen=screen, version=version, rule=rule), now)
 
     def undo(self, alert_id: str, who: str, version: int, reason: str | None, *, now: float) -> Standing:
         """Raised again with the time of its evidence; the quiet rule ends."""
@@ -155,12 +153,10 @@ class AlertBook:
     def hear(self, now: float) -> None:
         """Count the recording that acknowledged alerts have behind them, by the heartbeats."""
         for row in self._rows("state = 'acknowledged'"):
-            if (action := self._heard(row)) is None or step(standing_of(row), action, now)[0] == standing_of(
-                row
-            ):
-                continue
-            with self._memory.writing() as db:
-                self._apply(db, self._row_of(row["id"]), action, now)
+            before, action = standing_of(row), self._heard(row)
+            if action is not None and step(before, action, now)[0] != before:
+                with self._memory.writing() as db:
+                    self._apply(db, self._row_of(row["id"]), action, now)
 
     def remind(self, delivery: Delivery, now: float) -> None:
         """The pages, of an alert that nobody has answered."""

@@ -60,7 +60,8 @@ def _told_elsewhere(docket: Docket, before: Alert | None, cause: Cause, segment:
             return True
     if before is not None and same in told(before):
         return False
-    return same in docket.beside or any(same in told(alert) for alert in docket.quiet.values())
+    others = [*docket.quiet.values(), *([docket.open] if docket.open else [])]
+    return same in docket.beside or any(same in told(alert) for alert in others)
 
 
 def _unused_id(docket: Docket, segment: Segment, quiet: int | None) -> str:

@@ -9,8 +9,9 @@ import pytest
 
 from cloud.analysis import Analysis, EpisodeAnalysis
 from cloud.analyst import EpisodeAnalyst
-from cloud.calling import Cause, causes, judge
+from cloud.calling import Cause, call, causes, judge
 from cloud.config import RuleConfig
+from cloud.docket import Closed, Docket, told
 from cloud.rules import Beat, Dark, Spell, pauses, rates, runs
 from models.anyecg.localizer import Localizer
 from models.ecg import Clock, Segment, make_id, read_only
@@ -164,6 +165,48 @@ def test_a_patient_has_one_open_alert_and_only_a_higher_priority_raises_it_again
     later, change = judge(again, [HIGH], second)
     assert later is not None
     assert (later.episode_id, change) == (third.episode_id, "added")
+
+
+def brief_calls(docket: Docket, holding: list[Cause], part: Segment) -> list[tuple[str, str, int | None]]:
+    return [(called.alert.label, called.change, called.quiet) for called in call(docket, holding, part)]
+
+
+def test_what_a_quiet_rule_covers_goes_to_that_rules_own_alert_beside_what_calls(make_part: object) -> None:
+    part = make_part()  # type: ignore[operator]
+    quiet = dataclasses.replace(MEDIUM, quiet=7)
+    calls = call(Docket(), [HIGH, quiet], part)
+    assert [(c.alert.label, c.change, c.quiet) for c in calls] == [
+        ("VF", "raised", None),
+        ("AFIB", "raised", 7),
+    ]
+    assert len({c.alert.id for c in calls}) == 2
+    known = Docket(open=calls[0].alert, quiet={7: calls[1].alert})
+    assert call(known, [HIGH, quiet], part) == []
+
+
+def test_a_cause_is_told_once_whichever_alert_of_the_patient_tells_it(make_part: object) -> None:
+    """After an undo an open alert tells what a quiet rule had covered; after a suppression the reverse."""
+    part = make_part()  # type: ignore[operator]
+    alert, _ = judge(None, [MEDIUM], part)
+    assert alert is not None
+    quiet = dataclasses.replace(MEDIUM, quiet=7)
+    assert brief_calls(Docket(open=alert), [quiet], part) == []
+    assert brief_calls(Docket(quiet={7: alert}), [MEDIUM], part) == []
+    assert brief_calls(Docket(beside=told(alert)), [MEDIUM], part) == []
+
+
+def test_what_a_resolved_alert_told_is_told_and_what_came_after_it_is_a_new_alert(make_part: object) -> None:
+    part = make_part()  # type: ignore[operator]
+    alert, _ = judge(None, [MEDIUM], part)
+    assert alert is not None
+    closed = Closed(told=told(alert), boot_id=part.boot_id, through=25)
+    docket = Docket(closed=(closed,), ids={alert.id})
+    later = dataclasses.replace(MEDIUM, at=26)
+    assert docket.through(part.boot_id) == 25
+    assert call(docket, [MEDIUM], part) == []
+    (called,) = call(docket, [MEDIUM, later], part)
+    assert (called.change, called.alert.at, len(called.alert.history)) == ("raised", 26, 1)
+    assert called.alert.id == make_id("alert", part.episode_id, alert.id)
 
 
 def test_nothing_found_is_no_alert_and_takes_none_back(make_part: object) -> None:
