@@ -888,7 +888,7 @@ def _episodes_of(
 
 def _urgency(spell: Spell, fs: float) -> tuple[int, bool]:
     """With which sample the rule held, and whether the default table calls a nurse at high priority."""
-    from cloud.alerts import of_spell
+    from cloud.calling import of_spell
     from cloud.config import RuleConfig
     from cloud.rules import RUN_BEATS, fast_from
     from models.verdicts import Priority

@@ -1,176 +1,327 @@
-"""When a nurse is called: the one table of rules over what an episode shows, and one open alert a patient.
+"""What becomes of an alert once it has called: raised, seen, acknowledged, resolved; or suppressed.
 
-Later or continuing episodes are added to the open alert; only a higher priority raises it again. Everything
-here is a function of the episode and of the alert before it, so redelivery and restarts change nothing.
+    raised ──see──▶ seen ──acknowledge──▶ acknowledged ──resolve, or 60 min of recording without──▶ resolved
+       ▲  └──────────┴── suppress ──▶ suppressed ──resolve──▶ resolved
+       └── worse evidence, from any of them but the last two; undo, from suppressed
+
+`step` is a pure function of what stands, what is done and when: it returns what stands then and what has to
+follow, or refuses in a sentence. Nothing in it lets an alert that nobody has acknowledged disappear, and
+time alone never raises an acknowledged one again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
-from cloud.analyst import EpisodeAnalyst
-from cloud.config import RuleConfig
-from cloud.rules import Spell, fast_from
-from models.ecg import Segment, make_id
+from cloud.quiet import QuietRule, RefusedError
 from models.verdicts import Alert, Priority
 
-MINUTE_S = 60.0
-FADING_MV = 1.0  # of the baseline during a pause: rather a lead that comes off, but never taken for granted
-RATE_LABELS = {"BRADY": "below", "TACHY": "above"}
+RESOLVE_S = 3600.0  # of recording, heard and analysed, without the label
+ANALYSIS, RECORDING = "analysis", "recording"  # who does what no person does
+
+
+class State(StrEnum):
+    """The values are `Alert.state`."""
+
+    RAISED = "raised"
+    SEEN = "seen"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+    SUPPRESSED = "suppressed"
+
+
+CALLING = (State.RAISED, State.SEEN)  # nobody has answered
+OPEN = (*CALLING, State.ACKNOWLEDGED)
+
+
+class Effect(StrEnum):
+    """What has to follow, in the same transaction."""
+
+    RECORD = "record"  # among the transitions
+    TELL = "tell"  # the pages
+    CALL = "call"  # schedule the escalation, from `called_at` on
+    HUSH = "hush"  # what waits to be delivered is not delivered any more
+    PUBLISH = "publish"  # the new state, to those who follow it over MQTT
+    LIFT = "lift"  # the quiet rule ends
+
+
+class StaleError(RefusedError):
+    """Somebody was first: what the person decided on is not what stands."""
+
+    def __init__(self, standing: Standing) -> None:
+        when = datetime.fromtimestamp(standing.at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        super().__init__(f"{standing.by} was first: {standing.did} at {when}. Look at the alert again.")
+        self.standing = standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
-    """A rule that holds: `at` is the sample of the last beat it needed."""
+class Standing:
+    """An alert and what has become of it; wall times are Unix seconds."""
 
-    priority: Priority
-    label: str
-    at: int
-    rule: str
-    part: int = 0  # of the episode, with which the rule first held
-    report_id: str | None = None  # the episode's newest report then
+    alert: Alert
+    version: int = 1  # grows with every change of what others are told
+    decided: int = 1  # version of the newest change that outdates what somebody saw before
+    by: str = ANALYSIS  # who made that change
+    did: str = State.RAISED.value
+    at: float
+    called_at: float  # since then nobody has answered
+    viewers: frozenset[tuple[str, str]] = frozenset()  # (who, screen) that drew its strip since it called
+    acknowledged_by: str | None = None
+    acknowledged_at: float | None = None
+    quiet: int | None = None  # the quiet rule that suppresses it
+    reason: str | None = None  # of the newest decision, where one was given
+    heard_boot: int | None = None
+    heard_s: float = 0.0  # of that boot, counted so far
+    quiet_s: float = 0.0  # of recording without the label since it was acknowledged
+    boot_id: int | None = None  # when it was resolved: how far its patient had been analysed
+    through: int | None = None
+
+    @property
+    def state(self) -> State:
+        return State(self.alert.state)
 
 
-def causes(
-    analyst: EpisodeAnalyst,
-    rules: RuleConfig,
-    fs: float,
-    before: Iterable[Cause] = (),
-    part: int = 0,
-    report_id: str | None = None,
-) -> list[Cause]:
-    """The first time each rule held in the episode: in the order of parts, in each the most urgent first.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What an episode adds; the first one makes the alert."""
 
-    `before` are the causes after the part before: what once held stays, however a spell goes on, so that it
-    does not matter whether parts came one by one or all at once.
+    alert: Alert  # with it; its state is not looked at
+    change: str  # see `cloud.calling.Called`
+    quiet: QuietRule | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recur:
+    """A newly analysed part shows the alert's label."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class See:
+    """The strip was drawn on a person's screen."""
+
+    who: str
+    screen: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledge:
+    """By a person, of what was drawn on that screen."""
+
+    who: str
+    screen: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolve:
+    """By a person."""
+
+    who: str
+    version: int
+    reason: str | None = None
+    boot_id: int | None = None
+    through: int | None = None  # newest sample analysed, of that boot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppress:
+    """By a person who has seen it, with a quiet rule for what comes."""
+
+    who: str
+    screen: str
+    version: int
+    rule: QuietRule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undo:
+    """Of a suppression."""
+
+    who: str
+    version: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hear:
+    """So much of a boot was recorded, heard and analysed by now; `settled`: no part of it is on its way."""
+
+    boot_id: int
+    heard_s: float
+    settled: bool
+    through: int | None = None
+
+
+Action = Evidence | Recur | See | Acknowledge | Resolve | Suppress | Undo | Hear
+Step = tuple[Standing, tuple[Effect, ...]]
+
+_NEW = (Effect.RECORD, Effect.TELL, Effect.CALL, Effect.PUBLISH)
+_AGAIN = (Effect.RECORD, Effect.TELL, Effect.HUSH, Effect.CALL, Effect.PUBLISH)
+_OVER = (Effect.RECORD, Effect.TELL, Effect.HUSH, Effect.PUBLISH)
+
+
+def step(standing: Standing | None, action: Action, now: float) -> Step:
+    """What stands after an action, and what follows from it.
+
+    Raises:
+        StaleError: what the person saw is outdated.
+        RefusedError: it is not done in this state.
     """
-    found = [cause for spell in analyst.spells for cause in of_spell(spell, rules, fs)]
-    found += _frequent(analyst, rules, fs)
-    first = {(cause.priority, cause.label): cause for cause in before}
-    for cause in sorted(found, key=lambda c: c.at):
-        first.setdefault((cause.priority, cause.label), replace(cause, part=part, report_id=report_id))
-    return sorted(first.values(), key=lambda c: (c.part, -c.priority, c.at, c.label))
+    if isinstance(action, Evidence):
+        return _first(action, now) if standing is None else _evidence(standing, action, now)
+    assert standing is not None, "an alert begins with evidence"
+    match action:
+        case See():
+            done = _see(standing, action)
+        case Acknowledge():
+            done = _acknowledge(standing, action, now)
+        case Resolve():
+            done = _resolve(standing, action, now)
+        case Suppress():
+            done = _suppress(standing, action, now)
+        case Undo():
+            done = _undo(standing, action, now)
+        case Hear():
+            done = _hear(standing, action, now)
+        case Recur():
+            done = replace(standing, quiet_s=0.0), ()
+    return done
 
 
-def judge(
-    before: Alert | None, holding: Sequence[Cause], segment: Segment
-) -> tuple[Alert | None, str | None]:
-    """The patient's alert with the `causes` of an episode up to this part, and what changed: raised, raised
-    again, added, corrected (a part that came late holds earlier evidence) or None."""
-    alert, change = before, None
-    for cause in holding:
-        entry = _entry(cause, segment)
-        if alert is None:
-            alert, change = _raised(cause, segment, entry), "raised"
-        elif _known(alert, entry):
-            if (earlier := _with_earlier(alert, entry)) != alert:
-                alert, change = earlier, change or "corrected"
-        elif cause.priority > alert.priority:
-            alert = replace(
-                alert,
-                episode_id=segment.episode_id,
-                label=cause.label,
-                priority=cause.priority,
-                at=cause.at,
-                rule=cause.rule,
-                report_id=cause.report_id,
-                history=(*alert.history, entry),
-            )
-            change = change or "raised again"
-        else:
-            alert = replace(alert, history=(*alert.history, entry))
-            change = change or "added"
-    return alert, change
-
-
-def of_spell(spell: Spell, rules: RuleConfig, fs: float) -> list[Cause]:
-    """What the table says of one spell, in the order of its rows."""
-    lasts = (spell.last + 1 - spell.first) / fs
-    out = []
-
-    def holds(priority: Priority, at: int, rule: str) -> None:
-        out.append(Cause(priority=priority, label=spell.label, at=at, rule=rule))
-
-    match spell.label:
-        case "VF" if lasts >= rules.vf_s:
-            at = spell.first + round(rules.vf_s * fs)
-            holds(Priority.HIGH, at, f"ventricular fibrillation or flutter for {rules.vf_s:g} s or more")
-        case "VT" | "V":
-            fast = fast_from(spell.marks, rules.vt_beats, fs)
-            if fast is not None:
-                holds(Priority.HIGH, fast, f"ventricular tachycardia of {rules.vt_beats} beats or more")
-            if len(spell.marks) >= rules.run_beats:
-                at = spell.marks[rules.run_beats - 1]
-                holds(Priority.MEDIUM, at, f"{rules.run_beats} or more ventricular beats in a row")
-        case "PAUSE" if lasts >= rules.pause_s:
-            at = spell.first + round(rules.pause_s * fs)
-            holds(Priority.HIGH, at, f"no beat for {rules.pause_s:g} s or more{_fading(spell)}")
-        case "AFIB" if lasts >= rules.af_s:
-            at = spell.first + round(rules.af_s * fs)
-            holds(Priority.MEDIUM, at, f"atrial fibrillation for {rules.af_s:g} s or more")
-        case "BRADY" | "TACHY":
-            limit = rules.slow_bpm if spell.label == "BRADY" else rules.fast_bpm
-            side = RATE_LABELS[spell.label]
-            holds(Priority.MEDIUM, spell.marks[0], f"mean rate {side} {limit:g}/min over 30 s")
-    return out
-
-
-def _fading(spell: Spell) -> str:
-    moved = spell.evidence.get("baseline_moved_mv", 0.0)
-    return f"; the baseline moved by {moved:.1f} mV: check the electrode" if moved > FADING_MV else ""
-
-
-def _frequent(analyst: EpisodeAnalyst, rules: RuleConfig, fs: float) -> list[Cause]:
-    r = [beat.r for beat in analyst.beats if beat.label == "V" and beat.readable]
-    need = rules.v_per_minute
-    for i in range(need - 1, len(r)):
-        if r[i] - r[i + 1 - need] <= MINUTE_S * fs:
-            rule = f"{need} or more ventricular beats within 60 s"
-            return [Cause(priority=Priority.LOW, label="V", at=r[i], rule=rule)]
-    return []
-
-
-def _entry(cause: Cause, segment: Segment) -> dict[str, Any]:
-    return {
-        "episode_id": segment.episode_id,
-        "boot_id": segment.boot_id,
-        "label": cause.label,
-        "rule": cause.rule,
-        "priority": str(cause.priority),
-        "at": cause.at,
-        "utc": segment.clock.utc(cause.at),
-    }
-
-
-def _known(alert: Alert, entry: dict[str, Any]) -> bool:
-    names = ("episode_id", "label", "priority")
-    return any(all(past[name] == entry[name] for name in names) for past in alert.history)
-
-
-def _with_earlier(alert: Alert, entry: dict[str, Any]) -> Alert:
-    """The alert with this cause's time where it is earlier than the one it knew."""
-    names = ("episode_id", "label", "priority")
-    history = tuple(
-        {**entry} if all(past[n] == entry[n] for n in names) and entry["at"] < past["at"] else past
-        for past in alert.history
+def _first(action: Evidence, now: float) -> Step:
+    rule = action.quiet
+    state = State.RAISED if rule is None else State.SUPPRESSED
+    alert = replace(action.alert, state=state.value)
+    if rule is None:
+        return Standing(alert=alert, at=now, called_at=now), _NEW
+    quiet = Standing(
+        alert=alert, at=now, called_at=now, by=rule.who, did=state.value, quiet=rule.id, reason=rule.reason
     )
-    own = (alert.episode_id, alert.label, str(alert.priority)) == tuple(entry[n] for n in names)
-    at = min(alert.at, entry["at"]) if own else alert.at
-    return replace(alert, history=history, at=at)
+    return quiet, (Effect.RECORD, Effect.TELL)
 
 
-def _raised(cause: Cause, segment: Segment, entry: dict[str, Any]) -> Alert:
-    return Alert(
-        id=make_id("alert", segment.episode_id),
-        patch_id=segment.patch_id,
-        episode_id=segment.episode_id,
-        label=cause.label,
-        priority=cause.priority,
-        state="raised",
-        at=cause.at,
-        rule=cause.rule,
-        report_id=cause.report_id,
-        history=(entry,),
+def _evidence(standing: Standing, action: Evidence, now: float) -> Step:
+    before, new = standing.alert, action.alert
+    if standing.state is State.RESOLVED:
+        raise RefusedError(f"Alert {before.id} is resolved: new evidence opens a new one.")
+    quiet = standing.state is State.SUPPRESSED and new.priority <= Priority.MEDIUM
+    if new.priority > before.priority and not quiet:
+        called = standing.called_at if standing.state in CALLING else now
+        fresh = _decide(standing, State.RAISED, ANALYSIS, now, did="raised again", called_at=called)
+        return replace(fresh, alert=replace(new, state=State.RAISED.value)), _AGAIN
+    alert = replace(new, state=before.state)
+    again = any(entry["label"] == before.label for entry in new.history[len(before.history) :])
+    grown = replace(
+        standing,
+        alert=alert,
+        version=standing.version + 1,
+        quiet_s=0.0 if again else standing.quiet_s,
     )
+    return grown, (Effect.RECORD, Effect.TELL) if quiet else (Effect.RECORD, Effect.TELL, Effect.PUBLISH)
+
+
+def _see(standing: Standing, action: See) -> Step:
+    """Not outdated by others who see it: whoever has drawn it may answer."""
+    _current(standing, action.version)
+    viewer = (action.who, action.screen)
+    if viewer in standing.viewers:
+        return standing, ()
+    seen = replace(standing, viewers=standing.viewers | {viewer})
+    if standing.state is not State.RAISED:
+        return seen, (Effect.RECORD,)
+    alert = replace(standing.alert, state=State.SEEN.value)
+    return replace(seen, alert=alert, version=standing.version + 1), (
+        Effect.RECORD,
+        Effect.TELL,
+        Effect.PUBLISH,
+    )
+
+
+def _acknowledge(standing: Standing, action: Acknowledge, now: float) -> Step:
+    _current(standing, action.version)
+    if standing.state not in CALLING:
+        raise RefusedError(f"The alert is {standing.state}: there is nothing to acknowledge.")
+    _drawn(standing, action.who, action.screen)
+    done = _decide(standing, State.ACKNOWLEDGED, action.who, now)
+    return replace(done, acknowledged_by=action.who, acknowledged_at=now), _OVER
+
+
+def _resolve(standing: Standing, action: Resolve, now: float) -> Step:
+    _current(standing, action.version)
+    if standing.state in CALLING:
+        raise RefusedError("Acknowledge the alert first: one that nobody has acknowledged never disappears.")
+    if standing.state is State.RESOLVED:
+        raise RefusedError("The alert is resolved already.")
+    done = _decide(standing, State.RESOLVED, action.who, now, reason=action.reason)
+    return replace(done, boot_id=action.boot_id, through=action.through), _OVER
+
+
+def _suppress(standing: Standing, action: Suppress, now: float) -> Step:
+    _current(standing, action.version)
+    if standing.alert.priority > Priority.MEDIUM:
+        raise RefusedError("A high alert can never be suppressed: acknowledge it.")
+    if standing.state not in OPEN:
+        raise RefusedError(f"The alert is {standing.state} already.")
+    _drawn(standing, action.who, action.screen)
+    reason = action.rule.reason
+    return _decide(standing, State.SUPPRESSED, action.who, now, reason=reason, quiet=action.rule.id), _OVER
+
+
+def _undo(standing: Standing, action: Undo, now: float) -> Step:
+    _current(standing, action.version)
+    if standing.state is not State.SUPPRESSED:
+        raise RefusedError(f"The alert is {standing.state}: there is no suppression to undo.")
+    reason = action.reason
+    done = _decide(standing, State.RAISED, action.who, now, did="undone", reason=reason, called_at=now)
+    return done, (*_NEW, Effect.LIFT)
+
+
+def _hear(standing: Standing, action: Hear, now: float) -> Step:
+    """Only what was heard counts; of another boot nothing is known before its first word."""
+    if standing.state is not State.ACKNOWLEDGED:
+        return standing, ()
+    same = action.boot_id == standing.heard_boot
+    gained = max(0.0, action.heard_s - standing.heard_s) if same else 0.0
+    heard = replace(
+        standing,
+        heard_boot=action.boot_id,
+        heard_s=standing.heard_s + gained if same else action.heard_s,
+        quiet_s=standing.quiet_s + gained,
+    )
+    if heard.quiet_s < RESOLVE_S or not action.settled:
+        return heard, ()
+    reason = f"{RESOLVE_S / 60:.0f} min of recording without it"
+    done = _decide(heard, State.RESOLVED, RECORDING, now, reason=reason)
+    return replace(done, boot_id=action.boot_id, through=action.through), _OVER
+
+
+def _decide(standing: Standing, state: State, by: str, now: float, **more: Any) -> Standing:
+    """A change that outdates what was seen before; what belonged to the state before is gone."""
+    version = standing.version + 1
+    fresh: dict[str, Any] = {"did": state.value, "reason": None, "quiet": None, "quiet_s": 0.0}
+    if state is State.RAISED:
+        fresh |= {"viewers": frozenset(), "acknowledged_by": None, "acknowledged_at": None}
+    return replace(
+        standing,
+        alert=replace(standing.alert, state=state.value),
+        version=version,
+        decided=version,
+        by=by,
+        at=now,
+        heard_boot=None,
+        **(fresh | more),
+    )
+
+
+def _current(standing: Standing, version: int) -> None:
+    if not standing.decided <= version <= standing.version:
+        raise StaleError(standing)
+
+
+def _drawn(standing: Standing, who: str, screen: str) -> None:
+    if (who, screen) not in standing.viewers:
+        raise RefusedError("Look at the strip first: this screen has not drawn it since the alert called.")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cloud.alerts import Cause, causes, judge
 from cloud.analyst import EpisodeAnalyst
+from cloud.calling import Cause, causes, judge
 from cloud.config import RuleConfig
+from cloud.quiet import InForce
 from cloud.reading import facts, whole
 from cloud.reports import is_due, write_report
 from models.anyecg.evidence import Evidence
@@ -25,10 +26,14 @@ class EpisodeAnalysis:
         self.parts: list[str] = []  # ids pushed so far
         self.reports: list[Report] = []
         self.evidence: dict[str, Evidence] = {}  # of each report
-        self._rules = rules
+        self._rules = InForce(thresholds=rules)
         self._head: Segment | None = None
+        self._newest: Segment | None = None
 
-    def push(self, segment: Segment) -> list[Finding | Report]:
+    def push(self, segment: Segment, rules: InForce | None = None) -> list[Finding | Report]:
+        """The next part; `rules` are those in force when it was committed, where they are the patch's own."""
+        self._rules = rules or self._rules
+        self.analyst.rules = self._rules.thresholds
         out: list[Finding | Report] = [*self.analyst.push(segment)]
         self.parts.append(segment.id)
         self._head = self._head or segment
@@ -37,9 +42,25 @@ class EpisodeAnalysis:
             self.reports.append(write_report(self.analyst, tuple(self.parts), segment, known))
             self.evidence[self.reports[-1].id] = known
             out.append(self.reports[-1])
-        report_id = self.reports[-1].id if self.reports else None
-        self.causes = causes(self.analyst, self._rules, segment.fs, self.causes, segment.part, report_id)
+        self._newest = segment
+        self.causes = self._causes(self.causes)
         return out
+
+    def holding(self, since: int | None) -> list[Cause]:
+        """What there is to alert about, and beside it what held again after sample `since`."""
+        if since is None or self._newest is None:
+            return self.causes
+        known = {(cause.priority, cause.label, cause.at) for cause in self.causes}
+        again = self._causes((), since)
+        return [*self.causes, *(c for c in again if (c.priority, c.label, c.at) not in known)]
+
+    def _causes(self, before: Iterable[Cause], since: int = -1) -> list[Cause]:
+        assert self._newest is not None
+        rules, newest = self._rules, self._newest
+        report_id = self.reports[-1].id if self.reports else None
+        return causes(
+            self.analyst, rules.thresholds, newest.fs, before, newest.part, report_id, rules.quiet, since
+        )
 
     def follows(self, segments: Iterable[Segment]) -> bool:
         """These parts begin with the ones that were pushed."""

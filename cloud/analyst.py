@@ -61,7 +61,7 @@ class EpisodeAnalyst:
         self.findings: list[Finding] = []  # decided
         self.open: list[Finding] = []
         self._network = network
-        self._rules = rules or RuleConfig()
+        self.rules = rules or RuleConfig()  # may be others with every part
         self._taken: list[Finding] = []  # beats not said yet
         self._said: set[tuple[str, int]] = set()
         self._head: Segment | None = None
@@ -263,7 +263,7 @@ class EpisodeAnalyst:
             *runs(beats, darks, fs, ended=ended),
             *patterns(beats, darks, ended=ended),
             *self._pauses(ended=ended),
-            *rates(beats, darks, fs, slow=self._rules.slow_bpm, fast=self._rules.fast_bpm, ended=ended),
+            *rates(beats, darks, fs, slow=self.rules.slow_bpm, fast=self.rules.fast_bpm, ended=ended),
             *self._stretches("AFIB", AF_STEPS, ended=ended),
             *self._stretches("VF", VF_STEPS, ended=ended),
             *self._stretches(STRANGE, STRANGE_STEPS, ended=ended),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 
 class RuleConfig(BaseModel):
@@ -24,6 +24,47 @@ class RuleConfig(BaseModel):
     slow_bpm: float = Field(40.0, gt=0, description="a mean rate below this over 30 s: medium")
     fast_bpm: float = Field(130.0, gt=0, description="a mean rate above this over 30 s: medium")
     v_per_minute: int = Field(6, ge=1, description="so many V within 60 s: low")
+
+
+class EscalationStep(BaseModel):
+    """Who is told of an alert that nobody has acknowledged for so long."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    after_s: float = Field(0.0, ge=0, le=86_400, description="after it called")
+    priority: Literal["low", "medium", "high"] = Field("low", description="alerts at least so urgent")
+    to: str = Field(
+        pattern=r"^(page|mailto:[^@\s]+@[^@\s]+|https?://[^\s/]+\S*)$",
+        description="page, mailto:WHO@WHERE, or the address of a webhook",
+    )
+
+    @property
+    def channel(self) -> Literal["page", "email", "webhook"]:
+        return "page" if self.to == "page" else "email" if self.to.startswith("mailto:") else "webhook"
+
+
+class MailConfig(BaseModel):
+    """How e-mail leaves: one SMTP server."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = "localhost"
+    port: int = Field(25, ge=1, le=65535)
+    sender: str = Field("anyecg@localhost", pattern=r"^[^@\s]+@[^@\s]+$", description="From")
+    starttls: bool = False
+    user: str | None = None
+    password: SecretStr = SecretStr("")
+
+
+class AlertsConfig(BaseModel):
+    """What happens to an alert that has called."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    escalation: tuple[EscalationStep, ...] = Field((), description="[[alerts.escalation]], any number")
+    secret: SecretStr = Field(SecretStr(""), description="signs what webhooks get (HMAC-SHA256)")
+    mail: MailConfig = MailConfig()
+    give_up_s: float = Field(3600.0, ge=1, description="a delivery is tried for so long, then given up")
 
 
 class ChatConfig(BaseModel):
@@ -54,5 +95,8 @@ class CloudConfig(BaseModel):
     lease_s: float = Field(30.0, ge=1, description="how long a worker may take for a part")
     silent_s: float = Field(60.0, ge=5, description="no heartbeat for so long: technical alert")
     unreadable_s: float = Field(120.0, ge=10, description="not analysable for so long: technical alert")
+    lag_s: float = Field(30.0, ge=5, description="newest sample older than this when heard: technical alert")
+    battery_mv: int = Field(3300, ge=0, description="a patch's battery below this: technical alert")
     rules: RuleConfig = RuleConfig()
+    alerts: AlertsConfig = AlertsConfig()
     chat: ChatConfig = ChatConfig()

@@ -72,7 +72,7 @@ class Inbox:
     """
 
     def __init__(self, url: str, site: str, store: Store) -> None:
-        self._address = _address(url)
+        self._address = broker_address(url)
         self._store = store
         self._state = topic(site, "cloud", "state")
         self._site = site
@@ -85,7 +85,7 @@ class Inbox:
         )
         self._client.reconnect_delay_set(*RECONNECT_S)
         self._client.will_set(self._state, pack({"state": "offline"}), qos=1, retain=True)
-        self._client.on_socket_open = _no_delay
+        self._client.on_socket_open = no_delay
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
@@ -179,11 +179,11 @@ def _readable_id(payload: bytes) -> str | None:
     return segment if isinstance(segment, str) else None
 
 
-def _no_delay(_client: mqtt.Client, _user: Any, sock: Any) -> None:
+def no_delay(_client: mqtt.Client, _user: Any, sock: Any) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _address(url: str) -> tuple[str, int]:
+def broker_address(url: str) -> tuple[str, int]:
     refusal = f"{url!r} is not a broker address; write mqtt://host:port."
     try:
         parts = urlsplit(url)

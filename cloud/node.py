@@ -13,6 +13,7 @@ from pathlib import Path
 from cloud.ask import Asking
 from cloud.broker import check_port
 from cloud.config import CloudConfig
+from cloud.dispatcher import Dispatcher, check_alerts, dispatchers
 from cloud.inbox import Inbox
 from cloud.language import encoder_of, load_chat
 from cloud.reporter import Reporter
@@ -26,6 +27,7 @@ from models.errors import UsageError
 logger = logging.getLogger(__name__)
 
 TICK_S = 1.0
+UNDELIVERED = "delivery"  # kind of technical alert
 
 
 async def serve(config: CloudConfig) -> None:
@@ -33,14 +35,18 @@ async def serve(config: CloudConfig) -> None:
 
     Raises:
         DeliveryError: the port is taken, or the store cannot be opened.
-        UsageError, RecordingError: the weights cannot be loaded, or there are none.
+        UsageError, RecordingError: the weights cannot be loaded, or there are none; a webhook has no secret.
     """
     check_port(config.port, config.host, "page")
     network = _network(config.weights)
-    store = open_store(config.store)
+    check_alerts(config.alerts)
+    store = open_store(config.store, config.alerts.escalation)
     inbox = Inbox(config.broker, config.site, store)
     await asyncio.to_thread(warm_up)
-    threads: list[Worker | Reporter] = [Worker(store, network, config) for _ in range(config.workers)]
+    threads: list[Worker | Reporter | Dispatcher] = [
+        *(Worker(store, network, config) for _ in range(config.workers)),
+        *dispatchers(store, config),
+    ]
     for thread in threads:
         thread.start()
     inbox.start()
@@ -96,7 +102,7 @@ async def _serve_page(store: Store, config: CloudConfig, asking: Asking | None) 
 
     from cloud.console.app import create_app
 
-    app = create_app(store, config.site, asking)
+    app = create_app(store, config.site, asking, config.rules)
     options = uvicorn.Config(
         app,
         host=config.host,
@@ -119,10 +125,12 @@ async def _serve_page(store: Store, config: CloudConfig, asking: Asking | None) 
 
 
 async def _watch_patches(store: Store, config: CloudConfig) -> None:
-    """Technical alerts: a silent patch, and one that could not be analysed for too long."""
+    """Technical alerts come and go, and an acknowledged alert resolves by itself."""
     while True:
         try:
             await asyncio.to_thread(check_patches, store, config, time.time())
+            await asyncio.to_thread(check_deliveries, store, time.time())
+            await asyncio.to_thread(store.book.hear, time.time())
         except Exception:  # a watch that ends is a silence that nobody notices
             logger.exception("the patches could not be checked")
         await asyncio.sleep(TICK_S)
@@ -138,15 +146,37 @@ def check_patches(store: Store, config: CloudConfig, now: float) -> None:
                 store.clear_technical(patch.patch_id, kind, now=now)
 
 
+def check_deliveries(store: Store, now: float) -> None:
+    """A patch with an alert that reaches nobody is a technical alert until it does or somebody answered."""
+    failing = store.book.deliveries.failing()
+    for patch_id, text in failing.items():
+        store.raise_technical(patch_id, UNDELIVERED, text, now=now)
+    for standing in store.technical_alerts(limit=1000):
+        if standing.kind == UNDELIVERED and standing.patch_id not in failing:
+            store.clear_technical(standing.patch_id, UNDELIVERED, now=now)
+
+
 def _technical(patch: Patch, config: CloudConfig, now: float) -> list[tuple[str, bool, str]]:
     ended = bool(patch.heartbeat.get("ended"))
     silent = not ended and now - patch.heard_at > config.silent_s
     lost = not ended and not silent and (patch.newest_age_s(now) or 0.0) > config.silent_s
+    lag = patch.newest_age_s(patch.heard_at) or 0.0  # when it was heard: it grows between heartbeats
+    late = patch.online and not ended and not silent and not lost and lag > config.lag_s
+    off = ", ".join(patch.heartbeat.get("lead_off") or ())
+    battery = patch.heartbeat.get("battery_mv")
+    low = not ended and battery is not None and battery < config.battery_mv
     dark = patch.unreadable_run_s > config.unreadable_s
     refused = int(patch.heartbeat.get("refused", 0))
     return [
         ("silent", silent, f"No heartbeat for more than {config.silent_s:.0f} s: nothing is analysed."),
         ("no signal", lost, f"No new sample for more than {config.silent_s:.0f} s: out of range or off?"),
+        ("lag", late, f"Samples come more than {config.lag_s:.0f} s late: an alert does, too."),
+        ("lead off", bool(off) and not ended, f"Lead off: {off}."),
+        (
+            "battery",
+            low,
+            f"The patch's battery is below {config.battery_mv / 1000:.2f} V: charge or change it.",
+        ),
         ("unreadable", dark, f"Not analysable for more than {config.unreadable_s:.0f} s."),
         ("refused", refused > 0, "The cloud refused segments; they are kept at the edge, not analysed."),
     ]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
+from cloud.alerts import Standing
 from cloud.store import Draft, Patch, StoredAlert, StoredFinding, Timing
 from models.anyecg.chat.readings import evidence_from
 from models.anyecg.evidence import Evidence
@@ -17,6 +18,7 @@ from models.ecg import Segment, make_id
 from models.verdicts import Alert, Finding, Report
 
 ALERT: TypeAdapter[Alert] = TypeAdapter(Alert)
+STANDING: TypeAdapter[Standing] = TypeAdapter(Standing)
 REPORT: TypeAdapter[Report] = TypeAdapter(Report)
 
 Row = dict[str, Any]
@@ -91,9 +93,25 @@ def stored_finding(row: Row) -> StoredFinding:
 
 
 def stored_alert(row: Row) -> StoredAlert:
-    return StoredAlert(
-        alert=ALERT.validate_json(row["alert"]), timing=_timing(row), updated_at=row["updated_at"]
-    )
+    return StoredAlert(standing=standing_of(row), timing=_timing(row), updated_at=row["updated_at"])
+
+
+def standing_of(row: Row) -> Standing:
+    """One of before there were courses has been raised, and nothing more."""
+    alert = ALERT.validate_json(row["alert"])
+    if row["course"] is None:
+        return Standing(alert=alert, at=row["shown_at"], called_at=row["shown_at"])
+    return STANDING.validate_python({**json.loads(row["course"]), "alert": alert})
+
+
+def standing_row(standing: Standing) -> Row:
+    alert = standing.alert
+    return {
+        "alert": ALERT.dump_json(alert).decode(),
+        "course": STANDING.dump_json(standing, exclude={"alert"}).decode(),
+        "state": alert.state,
+        "priority": int(alert.priority),
+    }
 
 
 def _timing(row: Row) -> Timing:

@@ -20,6 +20,13 @@ def _add_language(db: Database) -> None:
         db.execute(f"alter table reports add column {column}")
 
 
+@migrations(name="0005")
+def _add_courses(db: Database) -> None:
+    """What becomes of an alert; those of before have been raised, once, and nobody has answered."""
+    for statement in _COURSES.strip().split(";\n"):
+        db.execute(statement)
+
+
 _LANGUAGE = (
     "evidence text",
     "written text",
@@ -74,5 +81,32 @@ create table rejects (
 );
 create table events (
     id integer primary key autoincrement, kind text not null, data text not null, written_at real not null
+)
+"""
+_COURSES = """
+alter table alerts add column state text not null default 'raised';
+alter table alerts add column course text;
+create index alerts_patch on alerts (patch_id, state);
+create table alert_transitions (
+    id integer primary key autoincrement, alert_id text not null, version integer not null,
+    did text not null, state text not null, who text not null, screen text, at real not null, reason text
+);
+create index alert_transitions_alert on alert_transitions (alert_id, id);
+create table deliveries (
+    id integer primary key, key text not null unique, alert_id text not null, patch_id text not null,
+    version integer not null, channel text not null, target text not null, after_s real not null,
+    due_at real not null, next_try_at real not null, first_tried_at real,
+    attempts integer not null default 0, state text not null default 'waiting', error text, done_at real
+);
+create index deliveries_due on deliveries (state, channel, next_try_at);
+create index deliveries_alert on deliveries (alert_id, state);
+create table thresholds (
+    id integer primary key, patch_id text not null, own text not null, at real not null,
+    who text not null, reason text not null
+);
+create table quiet_rules (
+    id integer primary key autoincrement, patch_id text not null, label text not null,
+    priority integer not null, since real not null, until real not null, reason text not null,
+    who text not null, ended_at real, ended_by text, ended_why text
 )
 """

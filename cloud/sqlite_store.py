@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from cloud.alert_book import AlertBook
+from cloud.alerts import State
+from cloud.config import EscalationStep
 from cloud.memory import Memory
+from cloud.patient_rules import PatientRules
 from cloud.rows import (
-    ALERT,
     REPORT,
     Row,
     draft_of,
@@ -22,7 +25,6 @@ from cloud.rows import (
     stored_alert,
     stored_evidence,
     stored_finding,
-    timing_columns,
 )
 from cloud.store import (
     Draft,
@@ -49,6 +51,11 @@ HOP_S = 5.0  # the edge counts unreadable signal a hop at a time: the newest hop
 
 class SqliteStore(Memory):
     """`cloud.store.Store`; see there. Errors of the database are DeliveryError."""
+
+    def __init__(self, path: str, escalation: Sequence[EscalationStep] = ()) -> None:
+        super().__init__(path)
+        self.patient_rules = PatientRules(self)
+        self.book = AlertBook(self, self.patient_rules, escalation)
 
     # -- inbox ---------------------------------------------------------------------------------------
 
@@ -148,7 +155,7 @@ class SqliteStore(Memory):
             assert segment is not None
             self._put_findings(job, outcome, segment, now)
             self._put_reports(job, outcome, now)
-            self._put_alert(outcome, segment, now)
+            self.book.take(db, outcome, segment, now)
             db.table("jobs").update(job.id, {"done": 1, "owner": None, "lease_until": 0.0})
         return True
 
@@ -227,19 +234,6 @@ class SqliteStore(Memory):
         told = {"episode_id": report.episode_id, "patch_id": patch_id, "report_id": report.id}
         self.tell("report", {**told, "part": len(report.segment_ids) - 1}, now)
 
-    def _put_alert(self, outcome: Outcome, segment: Row, now: float) -> None:
-        alert = outcome.alert
-        if alert is None or outcome.alert_change is None:
-            return
-        row: Row = {"id": alert.id, "patch_id": alert.patch_id, "alert": ALERT.dump_json(alert).decode()}
-        row |= {"priority": int(alert.priority), "updated_at": now}
-        before = self.one("select * from alerts where id = ?", alert.id)
-        row |= timing_columns(segment, alert.at, now) if before is None else {}
-        self._db.table("alerts").upsert((before or {}) | row, pk="id")
-        told = ALERT.dump_python(alert, mode="json") | {"priority": str(alert.priority)}
-        change = {"change": outcome.alert_change, "alert": told}
-        self.tell("alert", change | {"episode_id": outcome.episode_id}, now)
-
     # -- reading -------------------------------------------------------------------------------------
 
     def segment(self, segment_id: str) -> Segment | None:
@@ -311,8 +305,13 @@ class SqliteStore(Memory):
         row = self.one("select evidence from reports where id = ? and evidence is not null", report_id)
         return stored_evidence(row) if row else None
 
-    def alerts(self, limit: int = 100) -> list[StoredAlert]:
-        rows = self.all("select * from alerts order by priority desc, updated_at desc limit ?", limit)
+    def alerts(self, limit: int = 100, states: Collection[State] = tuple(State)) -> list[StoredAlert]:
+        rows = self.all(
+            "select * from alerts where state in (select value from json_each(?))"
+            " order by priority desc, updated_at desc limit ?",
+            json.dumps(list(states)),
+            limit,
+        )
         return [stored_alert(row) for row in rows]
 
     def alert(self, alert_id: str) -> StoredAlert | None:
@@ -320,8 +319,7 @@ class SqliteStore(Memory):
         return stored_alert(row) if row else None
 
     def open_alert(self, patch_id: str) -> Alert | None:
-        row = self.one("select alert from alerts where patch_id = ? order by shown_at desc limit 1", patch_id)
-        return ALERT.validate_json(row["alert"]) if row else None
+        return self.book.docket(patch_id).open
 
     def patches(self) -> list[Patch]:
         return [patch_of(row) for row in self.all("select * from patches order by patch_id")]

@@ -11,15 +11,22 @@ SQLite implements it here (`cloud/sqlite_store.py`); another database is another
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from cloud.alerts import Standing, State
+from cloud.config import EscalationStep
+from cloud.docket import Called, Docket
 from models.anyecg.evidence import Evidence
 from models.ecg import Segment
 from models.errors import UsageError
 from models.verdicts import Alert, Finding, Report
+
+if TYPE_CHECKING:  # they keep their tables in terms of these nouns
+    from cloud.alert_book import AlertBook
+    from cloud.patient_rules import PatientRules
 
 
 class Receipt(StrEnum):
@@ -43,6 +50,13 @@ class Job:
     attempts: int  # 1 at the first claim
 
 
+Judge = Callable[[Docket], Sequence[Called]]
+
+
+def nothing_to_call_for(_: Docket) -> Sequence[Called]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """All that is known of an episode after a job: complete sets, not increments."""
@@ -51,8 +65,7 @@ class Outcome:
     findings: tuple[Finding, ...]  # decided
     open: tuple[Finding, ...]  # runs still going on
     reports: tuple[Report, ...]  # every report due so far, oldest first
-    alert: Alert | None  # the patch's open alert after this job
-    alert_change: str | None  # "raised" | "raised again" | "added" | "corrected"; None: nothing changed
+    judge: Judge = nothing_to_call_for  # in the transaction: a person may answer while a part is analysed
     evidence: Mapping[str, Evidence] = field(default_factory=dict)  # report id -> what it rests on
 
 
@@ -99,16 +112,21 @@ class StoredFinding:
 class StoredAlert:
     """An alert and when it came."""
 
-    alert: Alert  # alert.history: mappings with episode_id, boot_id, label, rule, priority, at, utc
+    standing: Standing  # alert.history: mappings with episode_id, boot_id, label, rule, priority, at, utc
     timing: Timing  # of the first time it was raised
-    updated_at: float
+    updated_at: float  # newest evidence
+
+    @property
+    def alert(self) -> Alert:
+        return self.standing.alert
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TechnicalAlert:
     """Not about the heart: cleared_at is None while it holds.
 
-    `kind` is "silent" | "no signal" | "unreadable" | "refused" | "conflict" | "not analysed".
+    `kind` is "silent" | "no signal" | "lag" | "lead off" | "battery" | "unreadable" | "refused" | "conflict"
+    | "not analysed" | "delivery".
     """
 
     id: str
@@ -176,7 +194,8 @@ class Event:
     "segment":   {segment_id, episode_id, patch_id, boot_id, part, final, first, last}
     "findings":  {episode_id, patch_id, findings: [finding...], open: [finding...], removed: [finding id...]}
     "report":    {episode_id, patch_id, report_id, part}
-    "alert":     {change: raised | raised again | added | corrected, alert: {...}}
+    "alert":     {change: raised | raised again | added | corrected | seen | acknowledged | resolved
+                  | suppressed | undone | escalated, alert: {...}, episode_id, version, who}
     "technical": {change: raised | cleared, technical: {...}}
     "patch":     {patch_id, online, heard_at, heartbeat, unreadable_s, missing_s, unreadable_run_s}
     finding = {id, segment_id, label, code, first, last, leads, probability, evidence, open}
@@ -204,6 +223,15 @@ class Reject:
 
 class Store(Protocol):
     """The cloud's memory. Errors of the database are `models.errors.DeliveryError`."""
+
+    # -- what has rooms of its own -------------------------------------------------------------------
+    @property
+    def book(self) -> AlertBook:
+        """What becomes of alerts, and their deliveries."""
+
+    @property
+    def patient_rules(self) -> PatientRules:
+        """Thresholds and quiet rules of patches."""
 
     # -- inbox ---------------------------------------------------------------------------------------
     def commit_segment(self, payload: bytes, segment: Segment, *, seq: int, site: str, now: float) -> Receipt:
@@ -275,12 +303,13 @@ class Store(Protocol):
     def evidence(self, report_id: str) -> Evidence | None:
         """What a report rests on: its citations are ids of these facts."""
 
-    def alerts(self, limit: int = 100) -> list[StoredAlert]:
+    def alerts(self, limit: int = 100, states: Collection[State] = tuple(State)) -> list[StoredAlert]:
         """Highest priority first, then newest first."""
 
     def alert(self, alert_id: str) -> StoredAlert | None: ...
 
-    def open_alert(self, patch_id: str) -> Alert | None: ...
+    def open_alert(self, patch_id: str) -> Alert | None:
+        """The patient's alert that is neither resolved nor suppressed, the most urgent one."""
 
     def patches(self) -> list[Patch]: ...
 
@@ -323,8 +352,8 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
-def open_store(url: str) -> Store:
-    """The store behind a URL: `sqlite:///path/of/file.db`."""
+def open_store(url: str, escalation: Sequence[EscalationStep] = ()) -> Store:
+    """The store behind a URL: `sqlite:///path/of/file.db`; `escalation` is whom its new alerts are due to."""
     scheme, _, path = url.partition(":///")
     if scheme != "sqlite" or not path:
         raise UsageError(
@@ -332,7 +361,7 @@ def open_store(url: str) -> Store:
         )
     from cloud.sqlite_store import SqliteStore
 
-    return SqliteStore(path)
+    return SqliteStore(path, escalation)
 
 
 def finding_sets(outcome: Outcome) -> Sequence[tuple[Finding, bool]]:

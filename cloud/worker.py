@@ -8,8 +8,8 @@ import threading
 import time
 from collections import OrderedDict
 
-from cloud.alerts import judge
 from cloud.analysis import EpisodeAnalysis
+from cloud.calling import call
 from cloud.config import CloudConfig
 from cloud.store import Job, Outcome, Store
 from models.anyecg.localizer import Localizer
@@ -61,15 +61,13 @@ class Worker(threading.Thread):
         """One job; False when its lease had run out and another worker has it."""
         parts = self._store.parts(job.episode_id)
         episode = self._analysed(job.episode_id, parts)
-        before = self._store.open_alert(job.patch_id)
-        alert, change = judge(before, episode.causes, parts[-1])
+        newest = parts[-1]
         outcome = Outcome(
             episode_id=job.episode_id,
             findings=tuple(episode.analyst.findings),
             open=tuple(episode.analyst.open),
             reports=tuple(episode.reports),
-            alert=alert,
-            alert_change=change,
+            judge=lambda docket: call(docket, episode.holding(docket.through(newest.boot_id)), newest),
             evidence=episode.evidence,
         )
         done = self._store.finish(job, outcome, now=time.time())
@@ -83,7 +81,7 @@ class Worker(threading.Thread):
         if episode is None or not episode.follows(parts):
             episode = EpisodeAnalysis(self._network, self._config.rules)
         for part in parts[len(episode.parts) :]:
-            episode.push(part)
+            episode.push(part, self._store.patient_rules.of_part(part.id, self._config.rules))
         self._kept[episode_id] = episode
         if len(self._kept) > EPISODES:
             self._kept.popitem(last=False)

@@ -33,7 +33,11 @@ class Format(StrEnum):
     EDF = "edf"
 
 
-WRITERS = {Format.WFDB: (write_wfdb, (".hea", ".dat")), Format.EDF: (write_edf, (".edf",))}
+Write = Callable[[Recording, Path], None]
+WRITERS: Mapping[Format, tuple[Write, tuple[str, ...]]] = {
+    Format.WFDB: (write_wfdb, (".hea", ".dat")),
+    Format.EDF: (write_edf, (".edf",)),
+}
 
 
 @dataclass(frozen=True, slots=True)

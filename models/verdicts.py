@@ -177,7 +177,7 @@ class Alert:
     episode_id: str
     label: str
     priority: Priority
-    state: str  # "raised"
+    state: str  # "raised" at first; the cloud says what becomes of it
     at: int  # sample index of the last beat its rule needed
     rule: str  # the rule in words
     report_id: str | None = None  # empty until the report exists

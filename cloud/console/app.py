@@ -18,8 +18,10 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingRes
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from cloud.alerts import OPEN, State
 from cloud.ask import MOST, Asked, Asking, UnknownEpisodeError
-from cloud.console import prints, views
+from cloud.config import RuleConfig
+from cloud.console import alerts, prints, views
 from cloud.console.live import Hub
 from cloud.console.views import EpisodeView
 from cloud.store import Store, StoredFinding
@@ -40,8 +42,11 @@ OFF = "Nothing can be asked here: the language model is off (chat.size in cloud.
 STATUS: dict[type[AnyEcgError], int] = {UnknownEpisodeError: 404, BusyError: 503}
 
 
-def create_app(store: Store, site: str = "home", asking: Asking | None = None) -> FastAPI:
-    """The console over one store; `site` is named in the page's head, `asking` answers questions.
+def create_app(
+    store: Store, site: str = "home", asking: Asking | None = None, rules: RuleConfig | None = None
+) -> FastAPI:
+    """The console over one store; `site` is named in the page's head, `asking` answers questions, `rules` are
+    the thresholds of patches without their own.
 
     Before its server stops, call `app.state.hub.close()`: open pages would keep it waiting.
     """
@@ -68,6 +73,7 @@ def create_app(store: Store, site: str = "home", asking: Asking | None = None) -
     _interface(app, store)
     _ask(app, asking)
     app.include_router(prints.router(store))
+    app.include_router(alerts.routes(store, rules or RuleConfig()))
 
     @app.get("/events", include_in_schema=False)
     async def events(request: Request, after: int | None = None) -> StreamingResponse:
@@ -100,7 +106,8 @@ def _pages(app: FastAPI, store: Store, site: str, answers: bool) -> None:
 
     def queues() -> dict[str, Any]:
         return {
-            "alerts": views.alert_rows(store),
+            "alerts": views.alert_rows(store, OPEN),
+            "suppressed": views.alert_rows(store, (State.SUPPRESSED,)),
             "technical": views.technical_rows(store),
             "patches": views.patch_rows(store, time.time()),
         }
@@ -129,10 +136,6 @@ def _interface(app: FastAPI, store: Store) -> None:
     @app.get("/healthz")
     def healthz() -> dict[str, str]:
         return {"status": "ok"}
-
-    @app.get("/api/alerts")
-    def alerts() -> list[dict[str, Any]]:
-        return views.alert_rows(store)
 
     @app.get("/api/patches")
     def patches() -> list[dict[str, Any]]:

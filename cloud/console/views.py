@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from cloud.alerts import State
 from cloud.citations import Cited, pieces
 from cloud.store import Episode, Patch, Store, StoredAlert, StoredFinding
 from models.anyecg.evidence import Evidence
@@ -39,12 +40,13 @@ def lasting(seconds: float) -> str:
     return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
 
 
-def alert_rows(store: Store) -> list[Row]:
-    return [_alert(stored, store.episode(stored.alert.episode_id)) for stored in store.alerts()]
+def alert_rows(store: Store, states: Collection[State] = tuple(State)) -> list[Row]:
+    return [alert_row(store, stored) for stored in store.alerts(states=states)]
 
 
-def _alert(stored: StoredAlert, episode: Episode | None) -> Row:
-    alert = stored.alert
+def alert_row(store: Store, stored: StoredAlert) -> Row:
+    alert, standing = stored.alert, stored.standing
+    episode = store.episode(alert.episode_id)
     return {
         "id": alert.id,
         "episode_id": alert.episode_id,
@@ -54,6 +56,12 @@ def _alert(stored: StoredAlert, episode: Episode | None) -> Row:
         "plain": LABELS[alert.label].plain,
         "rule": alert.rule,
         "state": alert.state,
+        "version": standing.version,
+        "decided": standing.decided,
+        "acknowledged_by": standing.acknowledged_by,
+        "acknowledged": moment(standing.acknowledged_at) if standing.acknowledged_by else None,
+        "by": standing.by,
+        "reason": standing.reason,
         "patch_id": alert.patch_id,
         "at": alert.at,
         "at_s": alert.at / episode.fs if episode else None,

@@ -1,232 +1,297 @@
-"""The table of alerts: what each rule needs, how urgent it is, and that a patient has one open alert."""
+"""The course of an alert: what is refused, what follows, and that no path loses one nobody has answered."""
 
 from __future__ import annotations
 
-import dataclasses
-from itertools import pairwise
+from dataclasses import replace
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from cloud.alerts import Cause, causes, judge
-from cloud.analysis import Analysis, EpisodeAnalysis
-from cloud.analyst import EpisodeAnalyst
-from cloud.config import RuleConfig
-from cloud.rules import Beat, Dark, Spell, pauses, rates, runs
-from models.anyecg.localizer import Localizer
-from models.ecg import Clock, Segment, make_id, read_only
+from cloud.alerts import (
+    CALLING,
+    RESOLVE_S,
+    Acknowledge,
+    Action,
+    Effect,
+    Evidence,
+    Hear,
+    Recur,
+    Resolve,
+    See,
+    StaleError,
+    Standing,
+    State,
+    Suppress,
+    Undo,
+    step,
+)
+from cloud.quiet import RefusedError, quiet_rule
 from models.verdicts import Alert, Priority
 
-FS = 100.0
-RULES = RuleConfig()
+WHO = st.sampled_from(["ann", "bob"])
+SCREEN = st.sampled_from(["desk", "phone"])
+PRIORITY = st.sampled_from([Priority.LOW, Priority.MEDIUM, Priority.HIGH])
 
 
-def row(labels: str, rr_s: float = 0.4, begin: int = 100, *, readable: bool = True) -> list[Beat]:
-    return [
-        Beat(r=r, label=label, first=r - 6, last=r + 8, readable=readable, segment_id="s")
-        for i, label in enumerate(labels)
-        for r in [begin + round(i * rr_s * FS)]
-    ]
-
-
-def spell(label: str, seconds: float, first: int = 1000, marks: tuple[int, ...] = ()) -> Spell:
-    last = first + round(seconds * FS) - 1
-    return Spell(label=label, first=first, last=last, segment_id="s", open=False, evidence={}, marks=marks)
-
-
-def held(network: Localizer, *spells: Spell, beats: list[Beat] | None = None) -> list[Cause]:
-    """What alerts would rest on, of an analyst that has found these."""
-    analyst = EpisodeAnalyst(network)
-    analyst.spells, analyst.beats = list(spells), beats or []
-    return causes(analyst, RULES, FS)
-
-
-def brief(found: list[Cause]) -> list[tuple[Priority, str, int]]:
-    return [(cause.priority, cause.label, cause.at) for cause in found]
-
-
-@pytest.mark.parametrize(
-    ("label", "seconds", "expected"),
-    [
-        ("VF", 1.99, []),
-        ("VF", 2.0, [(Priority.HIGH, "VF", 1200)]),
-        ("PAUSE", 2.99, []),
-        ("PAUSE", 3.0, [(Priority.HIGH, "PAUSE", 1300)]),
-        ("AFIB", 29.9, []),
-        ("AFIB", 30.0, [(Priority.MEDIUM, "AFIB", 4000)]),
-        ("B", 60.0, []),
-        ("T", 60.0, []),
-        ("NOISE", 600.0, []),
-        ("LEADOFF", 600.0, []),
-    ],
-)
-def test_a_stretch_calls_from_its_least_length_on_and_names_the_sample_at_which_it_had_it(
-    network: Localizer, label: str, seconds: float, expected: list[tuple[Priority, str, int]]
-) -> None:
-    assert brief(held(network, spell(label, seconds))) == expected
-
-
-@pytest.mark.parametrize(
-    ("labels", "rr_s", "expected"),
-    [
-        ("NVVN", 0.4, []),
-        ("NVVVN", 0.8, [(Priority.MEDIUM, "V", 340)]),
-        ("NVVVN", 0.4, [(Priority.MEDIUM, "VT", 220)]),
-        ("NVVVVVN", 0.4, [(Priority.MEDIUM, "VT", 220)]),
-        ("NVVVVVVN", 0.4, [(Priority.HIGH, "VT", 340), (Priority.MEDIUM, "VT", 220)]),
-        ("NVVVVVVVVVN", 0.4, [(Priority.HIGH, "VT", 340), (Priority.MEDIUM, "VT", 220)]),
-        ("NVVVVVVN", 0.8, [(Priority.MEDIUM, "V", 340)]),
-    ],
-)
-def test_three_in_a_row_are_medium_and_six_of_a_tachycardia_high(
-    network: Localizer, labels: str, rr_s: float, expected: list[tuple[Priority, str, int]]
-) -> None:
-    found = held(network, *runs(row(labels, rr_s), [], FS, ended=True))
-    assert brief(found) == expected
-
-
-@pytest.mark.parametrize("slow_first", [True, False])
-def test_a_tachycardia_inside_a_long_slow_run_still_calls(network: Localizer, slow_first: bool) -> None:
-    """Their mean rate is under 100/min, but six beats came at over 100 in the end or at first."""
-    slow, fast = [0.9] * 14, [0.4] * 5
-    steps = [*slow, *fast] if slow_first else [*fast, *slow]
-    beats, r = row("V"), 100
-    for step in steps:
-        r += round(step * FS)
-        beats += row("V", begin=r)
-    found = held(network, *runs(beats, [], FS, ended=True))
-    assert (found[0].priority, found[0].label) == (Priority.HIGH, "VT")
-    assert found[0].at == (beats[18].r if slow_first else beats[5].r)
-
-
-@pytest.mark.parametrize(
-    ("rr_s", "label", "rule"),
-    [
-        (1.6, "BRADY", "mean rate below 40/min over 30 s"),
-        (0.44, "TACHY", "mean rate above 130/min over 30 s"),
-    ],
-)
-def test_a_slow_or_fast_mean_rate_over_30_s_is_medium_at_the_beat_that_completes_30_s(
-    network: Localizer, rr_s: float, label: str, rule: str
-) -> None:
-    beats = row("N" * 100, rr_s)
-    found = held(network, *rates(beats, [], FS, slow=40, fast=130, ended=True))
-    (cause,) = found
-    assert (cause.priority, cause.label, cause.rule) == (Priority.MEDIUM, label, rule)
-    assert cause.at == next(beat.r for beat in beats if beat.r - beats[0].r >= 30 * FS)
-
-
-@pytest.mark.parametrize(("rr_s", "calls"), [(12.0, True), (12.1, False)])
-def test_six_ventricular_beats_within_a_minute_are_low(network: Localizer, rr_s: float, calls: bool) -> None:
-    beats = row("VVVVVV", rr_s)
-    assert brief(held(network, beats=beats)) == [(Priority.LOW, "V", beats[5].r)] * calls
-
-
-def test_ventricular_beats_in_what_cannot_be_read_are_not_counted(network: Localizer) -> None:
-    assert held(network, beats=row("VVVVVVVV", 2.0, readable=False)) == []
-
-
-def test_the_most_urgent_cause_is_the_alert_and_the_others_are_in_its_history(
-    network: Localizer, make_part: object
-) -> None:
-    beats = row("N" + "V" * 6 + "N")
-    found = held(network, *runs(beats, [], FS, ended=True), beats=beats)
-    part = make_part()  # type: ignore[operator]
-    alert, change = judge(None, found, part)
-    assert alert is not None
-    assert (change, alert.priority, alert.label, alert.at) == ("raised", Priority.HIGH, "VT", 340)
-    assert (alert.id, alert.episode_id) == (make_id("alert", part.episode_id), part.episode_id)
-    assert alert.rule == "ventricular tachycardia of 6 beats or more"
-    entries = [(entry["priority"], entry["label"], entry["at"]) for entry in alert.history]
-    assert entries == [("high", "VT", 340), ("medium", "VT", 220), ("low", "V", 340)]
-    assert all(entry["utc"] == part.clock.utc(entry["at"]) for entry in alert.history)
-    assert judge(alert, found, part) == (alert, None)
-
-
-LOW = Cause(priority=Priority.LOW, label="V", at=10, rule="low")
-MEDIUM = Cause(priority=Priority.MEDIUM, label="AFIB", at=20, rule="medium")
-HIGH = Cause(priority=Priority.HIGH, label="VF", at=30, rule="high")
-
-
-def test_a_patient_has_one_open_alert_and_only_a_higher_priority_raises_it_again(make_part: object) -> None:
-    first, second, third = (make_part(begin=begin) for begin in (0, 1000, 2000))  # type: ignore[operator]
-    alert, change = judge(None, [MEDIUM], first)
-    assert alert is not None
-    added, change = judge(alert, [MEDIUM, LOW], second)
-    assert added is not None
-    assert (added.id, added.label, added.episode_id, change) == (alert.id, "AFIB", first.episode_id, "added")
-    assert [entry["episode_id"] for entry in added.history] == [first.episode_id] + 2 * [second.episode_id]
-    again, change = judge(added, [HIGH, LOW], third)
-    assert again is not None
-    assert (again.id, again.label, again.at, change) == (alert.id, "VF", 30, "raised again")
-    assert (again.episode_id, again.rule) == (third.episode_id, "high")
-    assert again.history[:3] == added.history
-    assert judge(again, [MEDIUM], first) == (again, None)
-    later, change = judge(again, [HIGH], second)
-    assert later is not None
-    assert (later.episode_id, change) == (third.episode_id, "added")
-
-
-def test_nothing_found_is_no_alert_and_takes_none_back(make_part: object) -> None:
-    part = make_part()  # type: ignore[operator]
-    assert judge(None, [], part) == (None, None)
-    alert, _ = judge(None, [HIGH], part)
-    assert judge(alert, [], part) == (alert, None)
-
-
-def test_what_once_held_stays_a_cause_however_its_stretch_goes_on(network: Localizer) -> None:
-    """An open atrial fibrillation may stop being one; those who get all parts at once must alert alike."""
-    analyst = EpisodeAnalyst(network)
-    analyst.spells = [spell("AFIB", 40.0)]
-    before = causes(analyst, RULES, FS)
-    analyst.spells = []
-    assert causes(analyst, RULES, FS, before) == before
-    analyst.spells = [spell("AFIB", 50.0, first=2000)]
-    assert causes(analyst, RULES, FS, before) == before
-
-
-def stand(beats: list[Beat], decided: int, darks: tuple[Dark, ...] = ()) -> list[Spell]:
-    return pauses(beats, darks, FS, begin=0, decided=decided, segment_id="s", ended=False)
-
-
-def test_a_standstill_at_the_very_beginning_of_an_episode_calls_also_when_it_is_over(
-    network: Localizer,
-) -> None:
-    going_on = held(network, *stand([], 350))
-    over = held(network, *stand(row("NNN", begin=420), 520))
-    assert brief(going_on) == brief(over) == [(Priority.HIGH, "PAUSE", 300)]
-
-
-def test_an_alert_of_a_replay_is_that_of_an_analysis_that_gets_every_part_at_once(
-    network: Localizer, excerpt_parts: list[Segment]
-) -> None:
-    analysis, episode = Analysis(network), EpisodeAnalysis(network, RULES)
-    said = [x for part in excerpt_parts for x in analysis.push(part) if isinstance(x, Alert)]
-    for part in excerpt_parts:
-        episode.push(part)
-    alert, _ = judge(None, episode.causes, excerpt_parts[-1])
-    assert alert is not None
-    assert (alert.id, alert.label, alert.priority, alert.at, alert.rule) == (
-        (said[-1].id, said[-1].label, said[-1].priority, said[-1].at, said[-1].rule)
+def alert(priority: Priority = Priority.MEDIUM, entries: int = 1) -> Alert:
+    past = {"episode_id": "e", "boot_id": 1, "label": "AFIB", "priority": str(priority), "at": 1, "utc": None}
+    return Alert(
+        id="A",
+        patch_id="p",
+        episode_id="e",
+        label="AFIB",
+        priority=priority,
+        state="raised",
+        at=1,
+        rule="made",
+        history=(past,) * entries,
     )
-    assert {alert.id} == {make_id("alert", excerpt_parts[0].episode_id)}
-    assert all(a.priority < b.priority for a, b in pairwise(said))
 
 
-def test_a_part_with_an_unknown_clock_alerts_all_the_same(make_part: object) -> None:
-    part = dataclasses.replace(make_part(), clock=Clock())  # type: ignore[operator]
-    alert, change = judge(None, [HIGH], part)
-    assert alert is not None
-    assert (change, alert.history[0]["utc"]) == ("raised", None)
+def raised(priority: Priority = Priority.MEDIUM, now: float = 0.0) -> Standing:
+    return step(None, Evidence(alert=alert(priority), change="raised"), now)[0]
 
 
-def test_a_silent_lead_without_gap_is_a_standstill_alert(
-    network: Localizer, excerpt_parts: list[Segment]
-) -> None:
-    """Nothing between the electrodes and no word of a lead off: it must call, whatever the cause."""
-    part = excerpt_parts[0]
-    counts = part.counts.copy()
-    counts[:, part.counts.shape[1] // 2 :] = int(counts[0, 0])
-    analysis = Analysis(network)
-    flat = dataclasses.replace(part, counts=read_only(counts))
-    alerts = [x for x in analysis.push(flat) if isinstance(x, Alert)]
-    assert ("PAUSE", Priority.HIGH) in {(alert.label, alert.priority) for alert in alerts}
+def seen(standing: Standing, who: str = "ann", screen: str = "desk") -> Standing:
+    return step(standing, See(who=who, screen=screen, version=standing.version), 1.0)[0]
+
+
+def acknowledged(priority: Priority = Priority.MEDIUM) -> Standing:
+    looked = seen(raised(priority))
+    return step(looked, Acknowledge(who="ann", screen="desk", version=looked.version), 2.0)[0]
+
+
+def suppression(standing: Standing, hours: float = 1.0) -> Suppress:
+    quiet = quiet_rule("p", "AFIB", Priority.MEDIUM, hours=hours, reason="known", who="ann", now=3.0)
+    return Suppress(who="ann", screen="desk", version=standing.version, rule=replace(quiet, id=7))
+
+
+def worse(standing: Standing, now: float = 9.0) -> Standing:
+    return step(standing, Evidence(alert=alert(Priority.HIGH, 2), change="raised again"), now)[0]
+
+
+def test_an_alert_is_raised_seen_acknowledged_and_resolved_with_a_version_each() -> None:
+    course = [raised()]
+    course.append(seen(course[-1]))
+    course.append(step(course[-1], Acknowledge(who="ann", screen="desk", version=2), 2.0)[0])
+    course.append(step(course[-1], Resolve(who="bob", version=3, reason="settled"), 3.0)[0])
+    assert [(s.state, s.version) for s in course] == [
+        (State.RAISED, 1),
+        (State.SEEN, 2),
+        (State.ACKNOWLEDGED, 3),
+        (State.RESOLVED, 4),
+    ]
+    assert (course[-1].by, course[-1].reason, course[-1].acknowledged_by) == ("bob", "settled", "ann")
+
+
+def test_nobody_acknowledges_what_their_own_screen_has_not_drawn() -> None:
+    looked = seen(raised())
+    for who, screen in (("bob", "desk"), ("ann", "phone")):
+        with pytest.raises(RefusedError, match="Look at the strip first"):
+            step(looked, Acknowledge(who=who, screen=screen, version=2), 2.0)
+
+
+def test_a_second_one_who_looks_outdates_nobody() -> None:
+    both = seen(seen(raised()), who="bob")
+    assert both.version == 2
+    assert step(both, Acknowledge(who="ann", screen="desk", version=2), 2.0)[0].acknowledged_by == "ann"
+
+
+def test_the_second_who_acknowledges_is_told_who_was_first_and_when() -> None:
+    both = seen(seen(raised()), who="bob")
+    first, _ = step(both, Acknowledge(who="ann", screen="desk", version=2), 1_700_000_000.0)
+    with pytest.raises(StaleError, match="ann was first: acknowledged at 2023-11-14 22:13:20 UTC") as refusal:
+        step(first, Acknowledge(who="bob", screen="desk", version=2), 1_700_000_001.0)
+    assert refusal.value.standing == first
+
+
+@pytest.mark.parametrize("version", [0, 5, -1])
+def test_a_version_that_never_stood_is_refused(version: int) -> None:
+    with pytest.raises(StaleError):
+        step(seen(raised()), Acknowledge(who="ann", screen="desk", version=version), 2.0)
+
+
+def test_evidence_that_is_added_outdates_no_acknowledgement_and_worse_evidence_does() -> None:
+    looked = seen(raised())
+    added, effects = step(looked, Evidence(alert=alert(entries=2), change="added"), 5.0)
+    assert (added.state, Effect.CALL in effects) == (State.SEEN, False)
+    assert step(added, Acknowledge(who="ann", screen="desk", version=2), 6.0)[0].state is State.ACKNOWLEDGED
+    with pytest.raises(StaleError, match="analysis was first: raised again"):
+        step(worse(looked), Acknowledge(who="ann", screen="desk", version=2), 10.0)
+
+
+def test_an_acknowledged_alert_is_raised_again_by_worse_evidence_only_and_must_be_seen_anew() -> None:
+    same, effects = step(acknowledged(), Evidence(alert=alert(entries=2), change="added"), 9.0)
+    assert (same.state, Effect.CALL in effects) == (State.ACKNOWLEDGED, False)
+    again = worse(acknowledged())
+    assert (again.state, again.called_at, again.viewers) == (State.RAISED, 9.0, frozenset())
+    assert again.acknowledged_by is None
+    with pytest.raises(RefusedError, match="Look at the strip first"):
+        step(again, Acknowledge(who="ann", screen="desk", version=again.version), 10.0)
+
+
+def test_an_alert_that_nobody_answered_goes_on_escalating_from_when_it_first_called() -> None:
+    assert worse(raised(now=2.0), now=50.0).called_at == 2.0
+
+
+def test_one_that_nobody_has_acknowledged_cannot_be_resolved() -> None:
+    for standing in (raised(), seen(raised())):
+        with pytest.raises(RefusedError, match="never disappears"):
+            step(standing, Resolve(who="ann", version=standing.version), 2.0)
+
+
+def test_a_high_alert_can_never_be_suppressed() -> None:
+    for standing in (seen(raised(Priority.HIGH)), acknowledged(Priority.HIGH)):
+        with pytest.raises(RefusedError, match="high alert can never be suppressed"):
+            step(standing, suppression(standing), 3.0)
+    with pytest.raises(RefusedError, match="high alert can never be suppressed"):
+        quiet_rule("p", "VF", Priority.HIGH, hours=1, reason="known", who="ann", now=0.0)
+
+
+@pytest.mark.parametrize(
+    ("hours", "reason", "sentence"),
+    [
+        (0.0, "known", "hours"),
+        (169.0, "known", "hours"),
+        (float("nan"), "known", "hours"),
+        (1.0, " ", "reason"),
+    ],
+)
+def test_a_suppression_has_an_end_and_a_reason(hours: float, reason: str, sentence: str) -> None:
+    with pytest.raises(RefusedError, match=sentence):
+        quiet_rule("p", "AFIB", Priority.LOW, hours=hours, reason=reason, who="ann", now=0.0)
+
+
+def test_what_is_suppressed_is_raised_by_undo_with_its_evidence_and_must_be_seen_anew() -> None:
+    looked = seen(raised())
+    quiet, effects = step(looked, suppression(looked), 3.0)
+    assert (quiet.state, quiet.quiet, quiet.reason) == (State.SUPPRESSED, 7, "known")
+    assert Effect.HUSH in effects
+    back, effects = step(quiet, Undo(who="bob", version=quiet.version), 60.0)
+    assert (back.state, back.called_at, back.alert.at, back.viewers) == (State.RAISED, 60.0, 1, frozenset())
+    assert {Effect.CALL, Effect.LIFT} <= set(effects)
+
+
+def hear(standing: Standing, *heard: tuple[int, float], settled: bool = True) -> Standing:
+    for boot_id, seconds in heard:
+        standing, _ = step(standing, Hear(boot_id=boot_id, heard_s=seconds, settled=settled), 100.0)
+    return standing
+
+
+def test_an_acknowledged_alert_resolves_by_itself_after_an_hour_of_recording_without_it() -> None:
+    assert hear(acknowledged(), (1, 5000), (1, 5000 + RESOLVE_S - 1)).state is State.ACKNOWLEDGED
+    over = hear(acknowledged(), (1, 5000), (1, 5000 + RESOLVE_S))
+    assert (over.state, over.by, over.reason) == (
+        State.RESOLVED,
+        "recording",
+        "60 min of recording without it",
+    )
+
+
+def test_only_what_was_heard_counts_and_nothing_before_a_boots_first_word() -> None:
+    gone = hear(acknowledged(), (1, 0), (1, 3000), (2, 90_000), (2, 90_100))
+    assert (gone.state, gone.quiet_s) == (State.ACKNOWLEDGED, 3100)
+    assert hear(acknowledged(), (1, 100), (1, 50), (1, 100)).quiet_s == 0  # missing, and heard after all
+
+
+def test_an_hour_begins_anew_when_the_label_is_shown_again_and_waits_for_what_is_on_its_way() -> None:
+    nearly = hear(acknowledged(), (1, 0), (1, RESOLVE_S - 1))
+    assert hear(step(nearly, Recur(), 5.0)[0], (1, RESOLVE_S + 1)).state is State.ACKNOWLEDGED
+    waiting = hear(nearly, (1, RESOLVE_S + 1), settled=False)
+    assert waiting.state is State.ACKNOWLEDGED
+    assert hear(waiting, (1, RESOLVE_S + 1)).state is State.RESOLVED
+
+
+def test_recording_resolves_nothing_that_nobody_has_acknowledged() -> None:
+    for standing in (raised(), seen(raised())):
+        assert hear(standing, (1, 0), (1, 10 * RESOLVE_S)) == standing
+
+
+def test_evidence_never_changes_what_is_resolved() -> None:
+    done, _ = step(acknowledged(), Resolve(who="ann", version=3), 4.0)
+    with pytest.raises(RefusedError, match="new evidence opens a new one"):
+        step(done, Evidence(alert=alert(Priority.HIGH, 2), change="raised again"), 5.0)
+
+
+class Course(RuleBasedStateMachine):
+    """Anybody does anything at any time, also with versions that are outdated or never were."""
+
+    @initialize(priority=PRIORITY)
+    def begin(self, priority: Priority) -> None:
+        self.now = 0.0
+        self.standing, effects = step(None, Evidence(alert=alert(priority), change="raised"), self.now)
+        self.due = Effect.CALL in effects  # something waits to be delivered
+        self.answered: set[str] = set()
+
+    def do(self, action: Action) -> None:
+        before = self.standing
+        self.now += 1.0
+        try:
+            after, effects = step(before, action, self.now)
+        except RefusedError:
+            return
+        assert after.version - before.version in (0, 1)
+        assert before.decided <= after.decided <= after.version
+        assert (after != before) or not effects
+        moved = after.state is not before.state
+        assert Effect.RECORD in effects or not moved
+        assert Effect.TELL in effects or after.version == before.version
+        if before.state in CALLING and after.state not in CALLING:
+            assert isinstance(action, Acknowledge | Suppress)
+            assert (action.who, action.screen) in before.viewers
+        if before.state is State.ACKNOWLEDGED and after.state in CALLING:
+            assert isinstance(action, Evidence)
+            assert after.alert.priority > before.alert.priority
+        if Effect.CALL in effects:
+            assert after.state is State.RAISED
+        self.due = Effect.CALL in effects or (self.due and Effect.HUSH not in effects)
+        self.standing = after
+
+    @rule(priority=PRIORITY)
+    def evidence(self, priority: Priority) -> None:
+        now = self.standing.alert
+        top = max(priority, now.priority)
+        self.do(Evidence(alert=alert(top, len(now.history) + 1), change="added"))
+
+    @rule(who=WHO, screen=SCREEN, back=st.integers(-1, 3))
+    def see(self, who: str, screen: str, back: int) -> None:
+        self.do(See(who=who, screen=screen, version=self.standing.version - back))
+
+    @rule(who=WHO, screen=SCREEN, back=st.integers(-1, 3))
+    def acknowledge(self, who: str, screen: str, back: int) -> None:
+        self.do(Acknowledge(who=who, screen=screen, version=self.standing.version - back))
+
+    @rule(who=WHO, back=st.integers(0, 1))
+    def resolve(self, who: str, back: int) -> None:
+        self.do(Resolve(who=who, version=self.standing.version - back))
+
+    @rule()
+    def suppress(self) -> None:
+        self.do(suppression(self.standing))
+
+    @rule(who=WHO)
+    def undo(self, who: str) -> None:
+        self.do(Undo(who=who, version=self.standing.version))
+
+    @rule(boot=st.integers(1, 2), seconds=st.floats(0, 20_000), settled=st.booleans())
+    def hear(self, boot: int, seconds: float, settled: bool) -> None:
+        self.do(Hear(boot_id=boot, heard_s=seconds, settled=settled))
+
+    @rule()
+    def recur(self) -> None:
+        self.do(Recur())
+
+    @invariant()
+    def something_waits_exactly_while_nobody_has_answered(self) -> None:
+        assert self.due is (self.standing.state in CALLING)
+
+    @invariant()
+    def a_high_one_is_never_suppressed(self) -> None:
+        high = self.standing.alert.priority is Priority.HIGH
+        assert not (high and self.standing.state is State.SUPPRESSED)
+
+
+TestCourse = Course.TestCase
+TestCourse.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)

@@ -8,9 +8,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from cloud.alerts import Cause, judge
 from cloud.analysis import Analysis, EpisodeAnalysis
 from cloud.analyst import AFTER_HOLE_S, EpisodeAnalyst
+from cloud.calling import Cause, judge
 from cloud.config import RuleConfig
 from cloud.reports import FOOT, REVIEW, TEMPLATE
 from cloud.rules import Beat

@@ -8,9 +8,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from cloud.alerts import judge
 from cloud.analysis import Analysis, EpisodeAnalysis
 from cloud.analyst import AFTER_HOLE_S, DECIDE_S, EpisodeAnalyst
+from cloud.calling import judge
 from cloud.config import RuleConfig
 from edge.intake import Intake
 from edge.screening import WindowScreener

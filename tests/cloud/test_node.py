@@ -65,6 +65,22 @@ def test_a_patch_that_cannot_be_read_for_two_minutes_is_said(store: SqliteStore)
     assert kinds(store, 1241.0) == []
 
 
+def test_a_lead_off_a_low_battery_and_samples_that_come_late_are_said_while_they_hold(
+    store: SqliteStore,
+) -> None:
+    hear(store, 1000.0, lead_off=["II", "V1"], battery_mv=3299)
+    assert kinds(store, 1001.0) == ["battery", "lead off"]
+    assert "Lead off: II, V1." in [alert.text for alert in store.technical_alerts()]
+    hear(store, 1015.0, battery_mv=3300, newest_utc=984.0)
+    assert kinds(store, 1016.0) == ["lag"]
+    hear(store, 1030.0, newest_utc=1000.0)
+    assert kinds(store, 1044.0) == []  # 30 s old when it was heard: it grows until the next heartbeat
+    hear(store, 1045.0, newest_utc=960.0)
+    assert kinds(store, 1046.0) == ["no signal"]
+    hear(store, 1060.0, ended=True, lead_off=["II"], battery_mv=3000, newest_utc=1000.0)
+    assert kinds(store, 1061.0) == []
+
+
 def reported(store: SqliteStore, episode: str) -> str:
     report = store.report(episode)
     return report.narrative if report else ""

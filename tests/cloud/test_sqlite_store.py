@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from cloud.docket import Called
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Job, Outcome, Receipt, open_store
 from models.ecg import Segment
@@ -54,8 +55,6 @@ def outcome(part: Segment, *findings: Finding, still_open: tuple[Finding, ...] =
         findings=findings,
         open=still_open,
         reports=(),
-        alert=None,
-        alert_change=None,
     )
 
 
@@ -200,7 +199,8 @@ def test_latencies_are_from_the_sample_and_from_the_edge_to_the_event(
         at=50,
         rule="made",
     )
-    found = dataclasses.replace(outcome(part, beat(part, 11)), alert=alert, alert_change="raised")
+    called = (Called(alert=alert, change="raised"),)
+    found = dataclasses.replace(outcome(part, beat(part, 11)), judge=lambda _: called)
     assert store.finish(claim(store, now=1001.0), found, now=1003.0)
     stats = store.stats()
     assert stats["latency_s"] == {"n": 2, "p50": pytest.approx(2.65), "p95": pytest.approx(2.785)}
@@ -269,19 +269,23 @@ def test_a_folder_that_is_not_there_and_another_database_are_one_sentence_each(t
 
 KILLED = """
 import os, signal, sys
+from cloud.alert_book import AlertBook
+from cloud.docket import Called
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Outcome
 from models.wire import decode_segment
 
-class Dying(SqliteStore):
-    def {where}(self, *what):
-        super().{where}(*what)
-        os.kill(os.getpid(), signal.SIGKILL)
+kept = {where}
 
-store = Dying(sys.argv[1])
+def dying(*what):
+    kept(*what)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+store = SqliteStore(sys.argv[1])
+{where} = dying
 payload = open(sys.argv[2], "rb").read()
 part, envelope = decode_segment(payload)
-if "{where}" == "tell":
+if "{where}" == "SqliteStore.tell":
     store.commit_segment(payload, part, seq=0, site="home", now=1.0)
 job = store.claim("a", 30.0, now=1.0)
 from models.verdicts import Alert, Finding, Measurements, Priority, Report
@@ -293,7 +297,7 @@ report = Report(id="R", episode_id=part.episode_id, segment_ids=(part.id,), find
 alert = Alert(id="A", patch_id="p", episode_id=part.episode_id, label="V", priority=Priority.LOW,
               state="raised", at=9, rule="made")
 store.finish(job, Outcome(episode_id=part.episode_id, findings=(found,), open=(), reports=(report,),
-             alert=alert, alert_change="raised"), now=2.0)
+             judge=lambda _: (Called(alert=alert, change="raised"),)), now=2.0)
 """
 
 
@@ -310,7 +314,7 @@ def killed_at(where: str, folder: Path, part: Segment) -> Path:
 def test_a_kill_before_the_commit_of_a_segment_leaves_neither_it_nor_its_event(
     tmp_path: Path, make_part: MakePart
 ) -> None:
-    path = killed_at("tell", tmp_path, make_part(0))
+    path = killed_at("SqliteStore.tell", tmp_path, make_part(0))
     with sqlite3.connect(path) as db:
         counts = [
             db.execute(f"select count(*) from {t}").fetchone()[0] for t in ("segments", "jobs", "events")
@@ -326,7 +330,7 @@ def test_a_kill_between_what_was_found_and_the_done_mark_leaves_the_job_to_be_do
     before = SqliteStore(str(tmp_path / "cloud.db"))
     commit(before, part)
     before.close()
-    store = SqliteStore(str(killed_at("_put_alert", tmp_path, part)))
+    store = SqliteStore(str(killed_at("AlertBook.take", tmp_path, part)))
     assert [*store.findings(part.episode_id), *store.reports(part.episode_id), *store.alerts()] == []
     assert [event.kind for event in store.events(0)] == ["segment"]
     assert store.pending() == 1

@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
+from cloud.alerts import OPEN, State
 from cloud.config import CloudConfig
+from cloud.quiet import QuietRule
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Job
 from cloud.worker import Worker
 from models.anyecg.localizer import Localizer
 from models.ecg import Segment
 from models.errors import DeliveryError
+from models.verdicts import Priority
 from models.wire import encode_segment
 
 CONFIG = CloudConfig()
@@ -98,6 +101,32 @@ def test_a_worker_that_starts_anew_with_every_part_shows_the_same(
         commit(store, part)
         drain(store, Worker(store, network, CONFIG))
     assert shown(store, excerpt_parts[0].episode_id) == in_order
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_parts_are_judged_by_the_quiet_rules_of_their_commit_by_any_worker_at_any_time(
+    store: SqliteStore, network: Localizer, excerpt_parts: list[Segment], fresh: bool
+) -> None:
+    """Committed at 1.0 while the rule was in force, analysed long after its end."""
+    rule = QuietRule(
+        patch_id="excerpt",
+        label="V",
+        priority=Priority.MEDIUM,
+        since=0.0,
+        until=2.0,
+        reason="known",
+        who="ann",
+    )
+    with store.writing() as db:
+        store.patient_rules.add(db, rule)
+    worker = Worker(store, network, CONFIG)
+    for part in excerpt_parts:
+        commit(store, part)
+        drain(store, Worker(store, network, CONFIG) if fresh else worker)
+    quiet = [stored.alert for stored in store.alerts(states=[State.SUPPRESSED])]
+    assert [{entry["label"] for entry in alert.history} for alert in quiet] == [{"V"}]
+    calling = [entry for stored in store.alerts(states=OPEN) for entry in stored.alert.history]
+    assert not [entry for entry in calling if entry["label"] == "V" and entry["priority"] != "high"]
 
 
 def test_two_workers_on_a_backlog_show_the_same(

@@ -12,6 +12,9 @@ const title = document.title;
 const bar = document.getElementById("together");
 const ticked = new Set(); // episodes, in the order of ticking
 
+const screen = crypto.randomUUID(); // this page in this browser: who has seen what, the server asks per screen
+const reported = new Set(); // alerts, with the version of their newest decision, whose strip was reported as drawn
+
 let chosen = null; // { together: episodes } or { alert, episode, at, of }: what is shown, and `of` what its alert was about when chosen
 let heard = Date.now();
 
@@ -43,6 +46,7 @@ const renewQueues = soon(async () => {
   if (ticking) queues.querySelector(`[data-tick="${ticking}"]`)?.focus({ preventScroll: true });
   if (focused >= 0) (card(mine)?.querySelector("button") ?? buttons()[focused])?.focus({ preventScroll: true });
   follow();
+  see();
   tick();
 });
 
@@ -91,6 +95,32 @@ function about({ dataset }) {
   return `${dataset.episode} ${dataset.at}`;
 }
 
+function post(alert, what, body) {
+  const headers = { "Content-Type": "application/json" };
+  return fetch(`/api/alerts/${alert}/${what}`, { method: "POST", headers, body: JSON.stringify({ screen, ...body }) });
+}
+
+// Tell the server that the chosen alert's own strip is on this screen: only then can it be acknowledged here.
+async function see() {
+  const mine = card(chosen?.alert);
+  const strip = episode.querySelector("ecg-strip[data-ready]");
+  if (!mine || document.hidden || about(mine) !== about({ dataset: chosen })) return;
+  if (strip?.dataset.episode !== mine.dataset.episode) return;
+  const { alert, decided, version } = mine.dataset;
+  if (reported.has(`${alert} ${decided}`)) return;
+  reported.add(`${alert} ${decided}`);
+  const answer = await post(alert, "seen", { version: Number(version) }).catch(() => null);
+  if (!answer?.ok) reported.delete(`${alert} ${decided}`); // the next news of it, or the next drawing, try again
+}
+
+async function act(mine, what) {
+  const { alert, version } = mine.dataset;
+  const body = { version: Number(version) };
+  const answer = await post(alert, what, what === "resolve" ? { ...body, screen: undefined } : body).catch(() => null);
+  if (!answer?.ok) said.textContent = answer ? (await answer.json()).detail : "The server cannot be reached.";
+  renewQueues();
+}
+
 function mark() {
   for (const found of alerts()) {
     const mine = found.dataset.alert === chosen?.alert;
@@ -126,6 +156,11 @@ function step(by) {
 queues.addEventListener("click", async (event) => {
   const found = event.target.closest("[data-alert]");
   if (!found || event.target.closest("summary, .tick")) return;
+  const doing = event.target.closest("[data-act]");
+  if (doing) {
+    await act(found, doing.dataset.act);
+    return;
+  }
   await choose(found, event.target.closest("[data-cause]") ?? found);
   // On a phone the strip is further down than the card.
   if (episode.getBoundingClientRect().top > innerHeight / 2) episode.scrollIntoView({ block: "start" });
@@ -202,7 +237,7 @@ const news = {
   patch: renewQueues,
   technical: renewQueues,
   alert: ({ alert }) => {
-    said.textContent = `${alert.priority} alert, patch ${alert.patch_id}: ${alert.rule}`; // for screen readers
+    if (alert.state === "raised") said.textContent = `${alert.priority} alert, patch ${alert.patch_id}: ${alert.rule}`; // for screen readers
     renewQueues();
   },
   segment: ofMine,
@@ -231,6 +266,8 @@ function listen(after) {
   });
 }
 
+episode.addEventListener("drawn", see);
+document.addEventListener("visibilitychange", see);
 listen(document.body.dataset.lastEvent);
 setInterval(tick, 1000);
 follow();

@@ -184,6 +184,7 @@ class EcgStrip extends HTMLElement {
       this.#drawing = false;
       this.#draw();
       this.dataset.ready = "";
+      this.dispatchEvent(new Event("drawn", { bubbles: true }));
     });
   }
 

@@ -18,6 +18,7 @@ from cloud.ask import Asking
 from cloud.broker import free_port
 from cloud.config import CloudConfig
 from cloud.console.app import create_app
+from cloud.docket import Called, Docket
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Outcome, Receipt
 from cloud.turns import Turns
@@ -218,14 +219,17 @@ def settle(store: SqliteStore) -> Settle:
         now = time.time()
         job = store.claim("test", 60.0, now=now)
         assert job is not None
-        before = store.open_alert(segment.patch_id)
+
+        def judge(docket: Docket) -> list[Called]:
+            alert = alert_of(segment, docket.open, rule, priority, at)
+            return [Called(alert=alert, change="raised again" if docket.open else "raised")]
+
         outcome = Outcome(
             episode_id=segment.episode_id,
             findings=tuple(finding(segment, *span) for span in spans),
             open=(),
             reports=reports,
-            alert=alert_of(segment, before, rule, priority, at),
-            alert_change="raised again" if before else "raised",
+            judge=judge,
             evidence=evidence or {},
         )
         assert store.finish(job, outcome, now=now)

@@ -1,0 +1,96 @@
+"""What is particular to one patch: its own thresholds, and what a person has asked to be quiet about.
+
+Who, when and why stand beside each; nothing is ever changed, a newer row takes an older one's place, and a
+quiet rule ends or is ended. In force for a part are the rules of the moment at which it was committed: an
+episode that is analysed again, by whomever and whenever, calls as it did.
+"""
+
+from __future__ import annotations
+
+import json
+
+from pydantic import ValidationError
+
+from cloud.config import RuleConfig
+from cloud.memory import Memory
+from cloud.quiet import InForce, QuietRule, RefusedError, Thresholds
+from cloud.rows import Row
+from models.sqlite import Database
+from models.verdicts import Priority
+
+
+class PatientRules:
+    """Tables `thresholds` and `quiet_rules`."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def of_part(self, segment_id: str, base: RuleConfig) -> InForce:
+        """Those in force when the part was committed; `base` is what cloud.toml says."""
+        row = self._memory.one("select patch_id, received_at from segments where id = ?", segment_id)
+        return InForce(thresholds=base) if row is None else self.at(row["patch_id"], row["received_at"], base)
+
+    def at(self, patch_id: str, moment: float, base: RuleConfig) -> InForce:
+        own = self.thresholds(patch_id, moment)
+        rows = self._memory.all(
+            "select * from quiet_rules where patch_id = ? and since <= ? and until > ?"
+            " and (ended_at is null or ended_at > ?) order by id",
+            patch_id,
+            moment,
+            moment,
+            moment,
+        )
+        thresholds = base.model_copy(update=dict(own.own)) if own else base
+        return InForce(thresholds=thresholds, quiet=tuple(_quiet(row) for row in rows))
+
+    def quiet(self, rule_id: int) -> QuietRule:
+        row = self._memory.one("select * from quiet_rules where id = ?", rule_id)
+        assert row is not None, "quiet rules are never deleted"
+        return _quiet(row)
+
+    def thresholds(self, patch_id: str, moment: float) -> Thresholds | None:
+        row = self._memory.one(
+            "select * from thresholds where patch_id = ? and at <= ? order by id desc limit 1",
+            patch_id,
+            moment,
+        )
+        if row is None:
+            return None
+        names = ("patch_id", "at", "who", "reason")
+        return Thresholds(own=json.loads(row["own"]), **{name: row[name] for name in names})
+
+    def set_thresholds(self, new: Thresholds, base: RuleConfig) -> None:
+        """An empty map is what cloud.toml says again.
+
+        Raises:
+            RefusedError: out of bounds, an unknown name, or no reason.
+        """
+        if not new.reason.strip():
+            raise RefusedError("A change of thresholds needs a reason.")
+        try:
+            checked = RuleConfig.model_validate({**base.model_dump(), **new.own})
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise RefusedError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+        own = json.dumps({name: getattr(checked, name) for name in new.own})
+        row = {"patch_id": new.patch_id, "own": own, "at": new.at}
+        with self._memory.writing() as db:
+            db.table("thresholds").insert({**row, "who": new.who, "reason": new.reason.strip()})
+
+    # -- inside a transaction ------------------------------------------------------------------------
+
+    def add(self, db: Database, rule: QuietRule) -> int:
+        row = {name: getattr(rule, name) for name in ("patch_id", "label", "since", "until", "reason", "who")}
+        return int(str(db.table("quiet_rules").insert({**row, "priority": int(rule.priority)}).last_pk))
+
+    def end(self, db: Database, rule_id: int, who: str, reason: str, now: float) -> None:
+        db.execute(
+            "update quiet_rules set ended_at = ?, ended_by = ?, ended_why = ?"
+            " where id = ? and ended_at is null",
+            [now, who, reason, rule_id],
+        )
+
+
+def _quiet(row: Row) -> QuietRule:
+    names = ("id", "patch_id", "label", "since", "until", "reason", "who")
+    return QuietRule(priority=Priority(row["priority"]), **{name: row[name] for name in names})

@@ -1,0 +1,396 @@
+"""Alerts over a real database: what people do meets what the analysis finds, and nothing is lost between."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloud.alert_book import UnknownAlertError
+from cloud.alerts import RESOLVE_S, StaleError, Standing, State
+from cloud.calling import Cause, call
+from cloud.config import EscalationStep, RuleConfig
+from cloud.quiet import RefusedError, Thresholds, quieted
+from cloud.sqlite_store import SqliteStore
+from cloud.store import Outcome
+from models.ecg import Segment, make_id
+from models.sqlite import connect
+from models.verdicts import Finding, Priority
+from models.wire import encode_segment
+
+MakePart = Callable[..., Segment]
+Say = Callable[..., Segment]
+LOW = Cause(priority=Priority.LOW, label="V", at=10, rule="low")
+MEDIUM = Cause(priority=Priority.MEDIUM, label="AFIB", at=20, rule="medium")
+HIGH = Cause(priority=Priority.HIGH, label="VF", at=30, rule="high")
+STEPS = (
+    EscalationStep(after_s=0, priority="low", to="mailto:desk@clinic.example"),
+    EscalationStep(after_s=120, priority="medium", to="page"),
+    EscalationStep(after_s=600, priority="high", to="mailto:head@clinic.example"),
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Any:
+    opened = SqliteStore(str(tmp_path / "cloud.db"), STEPS)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def say(store: SqliteStore, make_part: MakePart) -> Say:
+    """Commits a part at `now` and settles it as a worker would that found these causes in its episode."""
+
+    def put(
+        *causes: Cause,
+        now: float = 1000.0,
+        labels: Sequence[str] = (),
+        again: Sequence[Cause] = (),
+        number: int = 0,
+        begin: int = 0,
+    ) -> Segment:
+        part = make_part(number, begin=begin)
+        store.commit_segment(encode_segment(part, 0, "home"), part, seq=0, site="home", now=now)
+        force = store.patient_rules.of_part(part.id, RuleConfig())
+        held = [_with_quiet(cause, quieted(force.quiet, cause.label, cause.priority)) for cause in causes]
+        found = tuple(
+            Finding(
+                segment_id=part.id,
+                label=label,
+                first=part.first,
+                last=part.first + 5,
+                leads=("II",),
+                probability=0.9,
+                evidence={},
+            )
+            for label in labels
+        )
+        job = store.claim("test", 30.0, now=now)
+        assert job is not None
+
+        def judge(docket: Any) -> Any:
+            since = docket.through(part.boot_id)
+            return call(docket, [*held, *(c for c in again if since is not None and c.at > since)], part)
+
+        outcome = Outcome(episode_id=part.episode_id, findings=found, open=(), reports=(), judge=judge)
+        assert store.finish(job, outcome, now=now)
+        return part
+
+    return put
+
+
+def _with_quiet(cause: Cause, rule: int | None) -> Cause:
+    return Cause(priority=cause.priority, label=cause.label, at=cause.at, rule=cause.rule, quiet=rule)
+
+
+def only(store: SqliteStore) -> Standing:
+    (stored,) = store.alerts()
+    return stored.standing
+
+
+def answer(store: SqliteStore, alert_id: str, now: float = 1010.0, who: str = "ann") -> Standing:
+    """Seen and acknowledged."""
+    stored = store.alert(alert_id)
+    assert stored is not None
+    seen = store.book.see(alert_id, who, "desk", stored.standing.version, now=now)
+    return store.book.acknowledge(alert_id, who, "desk", seen.version, now=now)
+
+
+def waiting(store: SqliteStore, alert_id: str) -> list[tuple[float, float]]:
+    """(step, due) of what waits to be delivered by escalation."""
+    rows = store.book.deliveries.of_alert(alert_id)
+    return [
+        (row["after_s"], row["due_at"])
+        for row in rows
+        if row["state"] == "waiting" and row["channel"] != "mqtt"
+    ]
+
+
+def hear(
+    store: SqliteStore, newest_s: float, *, boot_id: int = 1, outbox: int = 0, lost_s: float = 0.0
+) -> None:
+    beat = {"newest": round(newest_s * 100), "fs": 100.0, "boot_id": boot_id, "outbox_depth": outbox}
+    store.heartbeat("p", "home", beat | {"missing_total_s": lost_s}, now=newest_s)
+    store.book.hear(newest_s)
+
+
+def test_every_transition_is_recorded_with_who_when_and_why(store: SqliteStore, say: Say) -> None:
+    say(MEDIUM)
+    done = answer(store, only(store).alert.id)
+    store.book.resolve(done.alert.id, "bob", done.version, "paroxysmal, known", now=1020.0)
+    recorded = [
+        (t.did, t.version, t.who, t.screen, t.at, t.reason) for t in store.book.transitions(done.alert.id)
+    ]
+    assert recorded == [
+        ("raised", 1, "analysis", None, 1000.0, None),
+        ("seen", 2, "ann", "desk", 1010.0, None),
+        ("acknowledged", 3, "ann", "desk", 1010.0, None),
+        ("resolved", 4, "bob", None, 1020.0, "paroxysmal, known"),
+    ]
+    told = [(e.data["change"], e.data["version"]) for e in store.events(0) if e.kind == "alert"]
+    assert told == [("raised", 1), ("seen", 2), ("acknowledged", 3), ("resolved", 4)]
+
+
+def test_an_escalation_is_due_by_priority_from_the_moment_it_called(store: SqliteStore, say: Say) -> None:
+    say(MEDIUM)
+    assert waiting(store, only(store).alert.id) == [(0, 1000.0), (120, 1120.0)]
+
+
+def test_nothing_waits_after_an_acknowledgement(store: SqliteStore, say: Say) -> None:
+    say(HIGH)
+    alert_id = only(store).alert.id
+    assert len(waiting(store, alert_id)) == 3
+    answer(store, alert_id)
+    assert waiting(store, alert_id) == []
+
+
+def test_worse_evidence_escalates_anew_and_what_was_ignored_is_overdue(store: SqliteStore, say: Say) -> None:
+    say(MEDIUM)
+    say(MEDIUM, HIGH, number=1, now=1200.0)
+    assert (only(store).state, only(store).alert.label) == (State.RAISED, "VF")
+    assert waiting(store, only(store).alert.id) == [(0, 1000.0), (120, 1120.0), (600, 1600.0)]
+    answer(store, only(store).alert.id, now=1210.0)
+    say(LOW, begin=1000, now=5000.0)
+    assert waiting(store, only(store).alert.id) == []
+
+
+def test_after_resolution_new_evidence_opens_a_new_alert_and_old_evidence_does_not(
+    store: SqliteStore, say: Say
+) -> None:
+    first = say(MEDIUM)
+    done = answer(store, only(store).alert.id)
+    store.book.resolve(done.alert.id, "ann", done.version, None, now=1020.0)
+    say(MEDIUM, number=1)
+    assert only(store).state is State.RESOLVED
+    assert store.open_alert("p") is None
+    later = Cause(priority=Priority.MEDIUM, label="AFIB", at=first.last + 150, rule="medium")
+    say(MEDIUM, number=2, again=[later])
+    fresh = store.open_alert("p")
+    assert fresh is not None
+    assert (fresh.id, fresh.at) == (make_id("alert", first.episode_id, done.alert.id), later.at)
+    say(MEDIUM, number=3, again=[later])
+    assert [entry["at"] for entry in (store.open_alert("p") or fresh).history] == [later.at]
+    say(MEDIUM, begin=5000)
+    assert len((store.open_alert("p") or fresh).history) == 2
+
+
+def test_a_resolution_while_a_part_is_analysed_is_not_undone_by_it(
+    store: SqliteStore, make_part: MakePart, say: Say
+) -> None:
+    """What to call for is decided in the transaction: the worker had seen the alert open."""
+    say(MEDIUM)
+    done = answer(store, only(store).alert.id)
+    part = make_part(1)
+    store.commit_segment(encode_segment(part, 1, "home"), part, seq=1, site="home", now=1011.0)
+    job = store.claim("test", 30.0, now=1011.0)
+    assert job is not None
+    store.book.resolve(done.alert.id, "ann", done.version, None, now=1012.0)
+    outcome = Outcome(
+        episode_id=part.episode_id,
+        findings=(),
+        open=(),
+        reports=(),
+        judge=lambda docket: call(docket, [MEDIUM, HIGH], part),
+    )
+    assert store.finish(job, outcome, now=1013.0)
+    states = {stored.alert.label: stored.standing.state for stored in store.alerts()}
+    assert states == {"AFIB": State.RESOLVED, "VF": State.RAISED}
+
+
+@pytest.mark.parametrize("outbox", [0, 3])
+def test_an_acknowledged_alert_resolves_by_recording_once_all_of_it_is_here(
+    store: SqliteStore, say: Say, outbox: int
+) -> None:
+    say(MEDIUM)
+    answer(store, only(store).alert.id)
+    hear(store, 2000)
+    hear(store, 2000 + RESOLVE_S + 99, lost_s=100.0)
+    assert only(store).state is State.ACKNOWLEDGED
+    hear(store, 2000 + RESOLVE_S + 100, lost_s=100.0, outbox=outbox)
+    assert only(store).state is (State.ACKNOWLEDGED if outbox else State.RESOLVED)
+
+
+def test_an_hour_without_recording_resolves_nothing(store: SqliteStore, say: Say) -> None:
+    say(MEDIUM)
+    answer(store, only(store).alert.id)
+    for now in (2000.0, 9000.0, 90_000.0):
+        store.book.hear(now)
+    hear(store, 2000)
+    store.book.hear(90_000.0)
+    assert only(store).state is State.ACKNOWLEDGED
+
+
+def test_the_label_seen_again_in_a_new_part_begins_the_hour_anew(store: SqliteStore, say: Say) -> None:
+    say(MEDIUM)
+    answer(store, only(store).alert.id)
+    hear(store, 2000)
+    hear(store, 2000 + RESOLVE_S - 1)
+    say(MEDIUM, begin=200_000, labels=["V"])
+    assert only(store).quiet_s == 0  # the same label calls again: it is added
+    hear(store, 2000 + RESOLVE_S - 1)
+    hear(store, 2000 + 2 * RESOLVE_S - 2)
+    say(number=1, begin=200_000, labels=["AFIB"])
+    hear(store, 2000 + 2 * RESOLVE_S)
+    assert only(store).state is State.ACKNOWLEDGED
+
+
+def test_an_unacknowledged_alert_outlives_any_recording(store: SqliteStore, say: Say) -> None:
+    say(MEDIUM)
+    hear(store, 2000)
+    hear(store, 2000 + 100 * RESOLVE_S)
+    assert only(store).state is State.RAISED
+
+
+def test_two_at_once_are_one_acknowledgement_and_one_who_is_told_who_was_first(
+    store: SqliteStore, say: Say
+) -> None:
+    say(MEDIUM)
+    alert_id = only(store).alert.id
+    version = 0
+    for who in ("ann", "bob"):
+        version = store.book.see(alert_id, who, "desk", 1, now=1001.0).version
+    both, outcomes = threading.Barrier(2), {}
+
+    def acknowledge(who: str) -> None:
+        both.wait()
+        try:
+            outcomes[who] = store.book.acknowledge(alert_id, who, "desk", version, now=1002.0).by
+        except StaleError as error:
+            outcomes[who] = str(error)
+
+    threads = [threading.Thread(target=acknowledge, args=(who,)) for who in ("ann", "bob")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    first = only(store).acknowledged_by
+    assert first is not None
+    second = "bob" if first == "ann" else "ann"
+    assert outcomes[first] == first
+    assert outcomes[second].startswith(f"{first} was first: acknowledged at 1970-01-01 00:16:42 UTC.")
+
+
+def suppress(store: SqliteStore, now: float = 1010.0, hours: float = 1.0) -> Standing:
+    alert_id = only(store).alert.id
+    seen = store.book.see(alert_id, "ann", "desk", only(store).version, now=now)
+    return store.book.suppress(alert_id, "ann", "desk", seen.version, hours=hours, reason="known", now=now)
+
+
+def test_what_a_quiet_rule_covers_is_kept_and_counted_in_its_own_alert_and_calls_nobody(
+    store: SqliteStore, say: Say
+) -> None:
+    say(MEDIUM)
+    suppress(store)
+    first = only(store).alert.id
+    say(MEDIUM, begin=1000, now=1100.0)
+    say(MEDIUM, begin=2000, now=1200.0)
+    assert (only(store).alert.id, only(store).state, len(only(store).alert.history)) == (
+        first,
+        State.SUPPRESSED,
+        3,
+    )
+    assert waiting(store, first) == []
+    assert store.open_alert("p") is None
+
+
+def test_a_part_is_judged_by_the_rules_of_its_commit_however_late_it_is_analysed(
+    store: SqliteStore, say: Say
+) -> None:
+    say(MEDIUM)
+    suppress(store, hours=1.0)
+    segment = say(MEDIUM, begin=1000, now=1010.0 + 3599.0)
+    assert store.open_alert("p") is None
+    assert store.patient_rules.of_part(segment.id, RuleConfig()).quiet != ()
+    say(MEDIUM, begin=2000, now=1010.0 + 3600.0)
+    called = store.open_alert("p")
+    assert called is not None
+    assert {s.standing.state for s in store.alerts()} == {State.SUPPRESSED, State.RAISED}
+
+
+def test_a_quiet_rule_holds_neither_another_label_nor_anything_worse(store: SqliteStore, say: Say) -> None:
+    say(MEDIUM)
+    suppress(store)
+    say(
+        MEDIUM,
+        Cause(priority=Priority.HIGH, label="AFIB", at=40, rule="made"),
+        begin=1000,
+        now=1100.0,
+    )
+    called = store.open_alert("p")
+    assert called is not None
+    assert [entry["priority"] for entry in called.history] == ["high"]
+
+
+def test_undo_raises_what_was_suppressed_with_the_time_of_its_evidence_and_ends_the_rule(
+    store: SqliteStore, say: Say
+) -> None:
+    say(MEDIUM)
+    quiet = suppress(store)
+    back = store.book.undo(quiet.alert.id, "bob", quiet.version, "looks worse", now=1300.0)
+    assert (back.state, back.alert.at, back.alert.history) == (State.RAISED, 20, quiet.alert.history)
+    assert waiting(store, quiet.alert.id) == [(0, 1300.0), (120, 1420.0)]
+    say(LOW, MEDIUM, begin=1000, now=1400.0)
+    assert len(only(store).alert.history) == 3
+    (ended,) = store.all("select * from quiet_rules")
+    assert (ended["ended_at"], ended["ended_by"], ended["ended_why"]) == (1300.0, "bob", "looks worse")
+
+
+def test_a_refused_suppression_leaves_no_rule(store: SqliteStore, say: Say) -> None:
+    say(MEDIUM)
+    with pytest.raises(RefusedError, match="Look at the strip first"):
+        store.book.suppress(only(store).alert.id, "ann", "desk", 1, hours=1, reason="known", now=1001.0)
+    assert store.all("select * from quiet_rules") == []
+
+
+def test_a_patchs_own_thresholds_hold_from_when_they_were_set_and_keep_their_bounds(
+    store: SqliteStore,
+) -> None:
+    rules, base = store.patient_rules, RuleConfig()
+
+    def set_to(own: dict[str, Any], at: float, reason: str = "athlete") -> None:
+        rules.set_thresholds(Thresholds(patch_id="p", own=own, at=at, who="ann", reason=reason), base)
+
+    set_to({"slow_bpm": 34}, 100.0)
+    set_to({}, 200.0)
+    slow = [rules.at("p", moment, base).thresholds.slow_bpm for moment in (99.0, 100.0, 199.0, 200.0)]
+    assert slow == [40.0, 34.0, 34.0, 40.0]
+    assert rules.at("q", 150.0, base) == rules.at("p", 99.0, base)
+    for own, reason, sentence in (
+        ({"pause_s": 1.0}, "why not", "pause_s"),
+        ({"slow": 34}, "why not", "slow"),
+        ({"slow_bpm": 34}, " ", "reason"),
+    ):
+        with pytest.raises(RefusedError, match=sentence):
+            set_to(own, 300.0, reason)
+
+
+def test_an_alert_of_before_there_were_courses_is_raised_at_version_1_and_can_be_answered(
+    tmp_path: Path, store: SqliteStore, say: Say
+) -> None:
+    """A database of the version before: the same rows, without what the migration adds."""
+    say(MEDIUM)
+    alert_id = only(store).alert.id
+    old = tmp_path / "old.db"
+    with sqlite3.connect(tmp_path / "cloud.db") as source, sqlite3.connect(old) as target:
+        source.backup(target)
+    db = connect(old)
+    db.execute("drop index alerts_patch")
+    for column in ("state", "course"):
+        db.execute(f"alter table alerts drop column {column}")
+    for table in ("alert_transitions", "deliveries", "thresholds", "quiet_rules"):
+        db.execute(f"drop table {table}")
+    db.execute("delete from _sqlite_migrations where name = '0005'")
+    db.close()
+    opened = SqliteStore(str(old), STEPS)
+    assert (only(opened).state, only(opened).version, waiting(opened, alert_id)) == (State.RAISED, 1, [])
+    assert answer(opened, alert_id).state is State.ACKNOWLEDGED
+    opened.close()
+
+
+def test_an_alert_that_is_not_there_is_one_sentence(store: SqliteStore) -> None:
+    with pytest.raises(UnknownAlertError, match="There is no alert nowhere"):
+        store.book.see("nowhere", "ann", "desk", 1, now=1.0)
