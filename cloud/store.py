@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from cloud.chain import Head
 from models.anyecg.evidence import Evidence
 from models.ecg import Segment
 from models.errors import UsageError
@@ -54,6 +55,8 @@ class Outcome:
     alert: Alert | None  # the patch's open alert after this job
     alert_change: str | None  # "raised" | "raised again" | "added" | "corrected"; None: nothing changed
     evidence: Mapping[str, Evidence] = field(default_factory=dict)  # report id -> what it rests on
+    network: str = ""  # the localizer's name and version
+    network_sha256: str = ""  # of its weights, hex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,6 +299,13 @@ class Store(Protocol):
 
     def clear_technical(self, patch_id: str, kind: str, *, now: float) -> None: ...
 
+    # -- audit ---------------------------------------------------------------------------------------
+    def note_head(self, *, now: float) -> None:
+        """Write the head of the audit chain into the file beside the store."""
+
+    def report_head(self, report: Report) -> Head | None:
+        """The row of the audit chain that tells of the report as it stands now: to be shown with it."""
+
     # -- live stream ---------------------------------------------------------------------------------
     def events(self, after: int, limit: int = 500) -> list[Event]: ...
 
@@ -325,14 +335,19 @@ class Store(Protocol):
 
 def open_store(url: str) -> Store:
     """The store behind a URL: `sqlite:///path/of/file.db`."""
+    from cloud.sqlite_store import SqliteStore
+
+    return SqliteStore(path_of(url))
+
+
+def path_of(url: str) -> str:
+    """Of the database behind a URL."""
     scheme, _, path = url.partition(":///")
     if scheme != "sqlite" or not path:
         raise UsageError(
             f"store {url!r} is not supported: use sqlite:///PATH, for example sqlite:///cloud.db"
         )
-    from cloud.sqlite_store import SqliteStore
-
-    return SqliteStore(path)
+    return path
 
 
 def finding_sets(outcome: Outcome) -> Sequence[tuple[Finding, bool]]:

@@ -71,6 +71,8 @@ class Worker(threading.Thread):
             alert=alert,
             alert_change=change,
             evidence=episode.evidence,
+            network=self._network.model,
+            network_sha256=self._network.sha256,
         )
         done = self._store.finish(job, outcome, now=time.time())
         if done and job.attempts > 1:
