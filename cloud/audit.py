@@ -112,7 +112,7 @@ class Audit:
             episode_id=job.episode_id,
             segment_id=job.segment_id,
             network=outcome.network,
-            sha256=outcome.network_sha256,
+            weights=outcome.network_sha256,
             findings=len(outcome.findings),
             open=len(outcome.open),
         )
@@ -191,11 +191,13 @@ class Heads:
         try:
             lines = self.path.read_bytes().split(b"\n")[:-1]
             noted = [json.loads(line) for line in lines]
+            if not noted:
+                raise ValueError("no head")
             return [(float(n["time"]), Head(int(n["number"]), str(n["hash"]))) for n in noted]
         except OSError as error:
-            raise DeliveryError(
-                f"The heads of the audit {self.path} cannot be read: {error.strerror}; without them nobody"
-                " can tell whether the chain's end was cut off. Name their file with --heads."
-            ) from error
+            sentence = (
+                f"The heads of the audit {self.path} cannot be read: {error.strerror}; name their file."
+            )
+            raise DeliveryError(sentence) from error
         except (ValueError, TypeError, KeyError) as error:
             raise DeliveryError(f"{self.path} is no file of the audit's heads: {error!r}.") from error

@@ -26,7 +26,7 @@ from cloud.chain import COLUMNS, ORIGIN, STORED, Head, Row, What, hash_of, inven
 from models.errors import DeliveryError
 
 MOST = 100  # problems told one by one
-PLACES = 100  # at which a displaced row is looked for
+PLACES = 100  # without a row, at which a displaced one is looked for
 
 ROWS = f"select {', '.join(COLUMNS)} from audit"  # noqa: S608
 CREATED = f"""
@@ -119,7 +119,7 @@ def _noted(path: Path) -> tuple[list[tuple[float, Head]], list[Problem]]:
     try:
         return Heads(path).read(), []
     except DeliveryError as error:
-        return [], [Problem(None, Kind.CUT_OFF, f"Nobody knows whether the end was cut off. {error}")]
+        return [], [Problem(None, Kind.CUT_OFF, f"Nobody can tell whether the end was cut off. {error}")]
 
 
 # -- the chain itself ---------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ class Walk:
             self._noted.setdefault(head.number, set()).add(head.hash)
         self._found: list[Problem] = []
         self._doubted: list[Row] = []  # whose hash is not theirs
-        self._holes: list[range] = []
+        self._places: list[int] = []  # where a row is missing, the first PLACES
         self._sound = True  # the row before
 
     def push(self, row: Row) -> None:
@@ -162,7 +162,7 @@ class Walk:
             if number != due or (sound and not follows):
                 self._say(number, Kind.WRONG_START, "is not the row that a chain begins with")
         elif number > due:
-            self._keep(self._holes, range(due, number))
+            self._places.extend(islice(range(due, number), PLACES - len(self._places)))
             self._say(
                 due, Kind.MISSING, "is not there" if number == due + 1 else f"to {number - 1} are not there"
             )
@@ -182,8 +182,7 @@ class Walk:
         if not self.rows:
             yield Problem(1, Kind.WRONG_START, "The chain has no row.")
         yield from self._found
-        places = [*islice(chained.from_iterable(self._holes), PLACES)]
-        places += [row["number"] for row in self._doubted[:PLACES]]
+        places = [*self._places, *(row["number"] for row in self._doubted)]
         for row in self._doubted:
             yield _displaced(row, places)
         end, last = self.head.number, max(self._noted, default=0)

@@ -362,8 +362,9 @@ def test_without_the_file_of_heads_nobody_says_that_the_end_is_whole(copy: Calla
     heads = Path(f"{path}{HEADS}")
     heads.unlink()
     assert found(path) == [(None, "cut off")]
-    heads.write_text('{"number": "x"}\n', encoding="utf-8")
-    assert found(path) == [(None, "cut off")]
+    for emptied in ("", '{"number": "x"}\n', "[]\n"):
+        heads.write_text(emptied, encoding="utf-8")
+        assert found(path) == [(None, "cut off")]
 
 
 def test_a_store_that_is_none_is_one_sentence(tmp_path: Path) -> None:
