@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -77,7 +78,8 @@ class Audit:
     # -- what the store tells ------------------------------------------------------------------------
 
     def committed(self, payload: bytes, segment: Segment, seq: int, now: float) -> None:
-        """Captured and queued are in it too, by the edge's own clock."""
+        """Captured and queued are in it too, by the edge's clock; one that tells nothing refuses no part."""
+        clock = segment.clock
         self.append(
             What.COMMITTED,
             who=Who.CLOUD,
@@ -88,8 +90,8 @@ class Audit:
             boot_id=segment.boot_id,
             first=segment.first,
             last=segment.last,
-            sampled_at=segment.clock.utc(segment.first),
-            edge_received_at=segment.clock.received_at,
+            sampled_at=_finite(clock.utc(segment.first) if clock.fs else None),
+            edge_received_at=_finite(clock.received_at),
             seq=seq,
             sha256=segment.sha256,
             payload=hashlib.sha256(payload).hexdigest(),
@@ -160,6 +162,10 @@ class Audit:
 
     def technical(self, what: What, patch_id: str, now: float, **details: str) -> None:
         self.append(what, who=Who.CLOUD, now=now, patch_id=patch_id, **details)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 class Heads:

@@ -55,12 +55,19 @@ def in_words(row: Row) -> Iterator[str]:
 
 def _line(number: int, at: float | None, who: str, what: str, told: Row) -> str:
     words = ", ".join(f"{name.replace('_', ' ')} {_word(name, value)}" for name, value in told.items())
-    return f"{number:7}  {moment(at)}  {who:8}  {what:20}  {words}"
+    return f"{number:7}  {_moment(at):25}  {who:8}  {what:20}  {words}"
 
 
 def _word(name: str, value: Any) -> str:
     if name.endswith("_at"):
-        return moment(value)
+        return _moment(value)
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     return value[:8] if isinstance(value, str) and len(value) == SHA256_DIGITS else str(value)
+
+
+def _moment(unix: float | None) -> str:
+    try:
+        return moment(unix)
+    except (ValueError, OverflowError, OSError):  # beyond any calendar
+        return moment(None)

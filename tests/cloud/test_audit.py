@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,10 @@ from cloud.sqlite_store import SqliteStore
 from cloud.store import Receipt, Written
 from cloud.worker import Worker
 from models.anyecg.localizer import Localizer
-from models.ecg import Segment
+from models.ecg import Clock, Segment
 from models.errors import DeliveryError, UsageError
 from models.sqlite import connect
-from models.wire import encode_segment
+from models.wire import decode_segment, encode_segment
 
 ROOT = Path(__file__).resolve().parents[2]
 MakePart = Callable[..., Segment]
@@ -72,6 +74,24 @@ def test_a_commit_is_one_row_with_what_the_edge_said_of_it(
     details = row["details"]
     assert (details["sampled_at"], details["edge_received_at"], details["seq"]) == (1001.0, 1002.0, 7)
     assert (details["sha256"], details["first"], details["last"]) == (part.sha256, 100, 199)
+
+
+@pytest.mark.parametrize(
+    "clock",
+    [
+        Clock(utc_0=math.nan, fs=100.0, received_at=math.inf),
+        Clock(utc_0=1.0, fs=0.0, received_at=-math.inf),
+        Clock(utc_0=1e308, fs=1e-300, received_at=math.nan),
+    ],
+)
+def test_a_clock_that_tells_nothing_refuses_no_part(
+    store: SqliteStore, path: str, make_part: MakePart, clock: Clock
+) -> None:
+    payload = encode_segment(replace(make_part(1), clock=clock), 0, "home")
+    part, _ = decode_segment(payload)
+    assert store.commit_segment(payload, part, seq=0, site="home", now=1.0) is Receipt.COMMITTED
+    (row,) = history(path, {"episode": part.episode_id}, 9)
+    assert next(in_words(row)).split()[1:5] == ["time", "unknown", "edge", "captured"]
 
 
 def test_a_refused_message_and_a_technical_alert_are_told_once(store: SqliteStore, path: str) -> None:
