@@ -205,6 +205,7 @@ def test_processes_and_threads_that_write_at_once_make_one_chain_which_is_sound_
         said = verify(path)
         assert said["problems"] == []
         seen.add(said["rows"])
+        time.sleep(0.02)
     for thread in threads:
         thread.join()
     assert [writer.returncode for writer in writers] == [0, 0, 0]
