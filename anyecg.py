@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from models.errors import AnyEcgError, UsageError
+from models.errors import AnyEcgError, DeliveryError, UsageError
 from models.evaluation.what import What
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ edge_app = typer.Typer(help="The box beside the bed.", no_args_is_help=True)
 cloud_app = typer.Typer(help="The clinic's node.", no_args_is_help=True)
 broker_app = typer.Typer(help="The embedded MQTT broker.", no_args_is_help=True)
 patch_app = typer.Typer(help="A virtual patch.", no_args_is_help=True)
+audit_app = typer.Typer(help="The chain of all that happened in a cloud node.", no_args_is_help=True)
 dataset_app = typer.Typer(help="The anyECG dataset.", no_args_is_help=True)
 train_app = typer.Typer(help="Train the networks.", no_args_is_help=True)
 for name, group in {
@@ -73,6 +74,7 @@ for name, group in {
     "cloud": cloud_app,
     "broker": broker_app,
     "patch": patch_app,
+    "audit": audit_app,
     "dataset": dataset_app,
     "train": train_app,
 }.items():
@@ -592,6 +594,64 @@ def patch_simulate(
             shape=shape,
         )
     )
+
+
+# -- the audit chain ----------------------------------------------------------------------------------------
+
+
+StoreUrl = Annotated[
+    str | None, typer.Option("--store", metavar="sqlite:///PATH", help="Absent: that of --config.")
+]
+
+
+@audit_app.command("verify")
+def audit_verify(
+    store: StoreUrl = None,
+    config: Config = None,
+    heads: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Absent: PATH.audit-heads; better a copy elsewhere.")
+    ] = None,
+) -> None:
+    """Find whatever was altered, removed or reordered, as one JSON object; exit code 1 if anything was."""
+    from cloud.audit_check import verify
+
+    path = _store_path(store, config)
+    found = verify(path, heads)
+    print(json.dumps(found))
+    problems = found["problems"]
+    if problems:
+        raise DeliveryError(
+            f"The audit chain of {path} is not sound; problems: {found['problem_count']},"
+            f" the first ({problems[0]['kind']}): {problems[0]['text']}"
+        )
+    _say(f"The audit chain of {path} is sound: {found['rows']} rows, {found['heads']} heads noted.")
+
+
+@audit_app.command("show")
+def audit_show(
+    store: StoreUrl = None,
+    config: Config = None,
+    alert: Annotated[str | None, typer.Option(metavar="ID", help="With its episodes.")] = None,
+    episode: Annotated[str | None, typer.Option(metavar="ID")] = None,
+    patch: Annotated[str | None, typer.Option(metavar="ID")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many rows.")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a row.")] = False,
+) -> None:
+    """What happened, in order: to an alert, an episode, a patch, or in all."""
+    from cloud.audit_history import history, in_words
+
+    asked = {"alert": alert, "episode": episode, "patch": patch}
+    about = {name: ident for name, ident in asked.items() if ident is not None}
+    for row in history(_store_path(store, config), about, limit):
+        print(json.dumps(row) if as_json else "\n".join(in_words(row)))
+
+
+def _store_path(store: str | None, config: Path | None) -> str:
+    from cloud.config import CloudConfig
+    from cloud.store import path_of
+    from models.config import load
+
+    return path_of(load(config, CloudConfig).store if store is None else store)
 
 
 # -- networks -----------------------------------------------------------------------------------------------

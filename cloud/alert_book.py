@@ -27,6 +27,7 @@ from cloud.alerts import (
     Undo,
     step,
 )
+from cloud.audit import Audit
 from cloud.config import EscalationStep
 from cloud.deliveries import Deliveries, Delivery
 from cloud.docket import Closed, Docket, told
@@ -61,8 +62,11 @@ class Transition:
 class AlertBook:
     """Tables `alerts` and `alert_transitions`."""
 
-    def __init__(self, memory: Memory, rules: PatientRules, escalation: Sequence[EscalationStep]) -> None:
+    def __init__(
+        self, memory: Memory, rules: PatientRules, escalation: Sequence[EscalationStep], audit: Audit
+    ) -> None:
         self.deliveries = Deliveries(memory, escalation)
+        self._audit = audit
         self._memory = memory
         self._rules = rules
 
@@ -206,7 +210,8 @@ class AlertBook:
     ) -> None:
         """The one place where an alert changes."""
         key = {"id": after.alert.id, "patch_id": after.alert.patch_id}
-        db.table("alerts").upsert({**row, **key, **standing_row(after)}, pk="id")
+        stands = standing_row(after)
+        db.table("alerts").upsert({**row, **key, **stands}, pk="id")
         did, who, screen, reason = _said(action, after)
         for effect in effects:
             match effect:
@@ -214,6 +219,8 @@ class AlertBook:
                     said = {"did": did, "state": after.state, "who": who, "screen": screen, "reason": reason}
                     noted = {"alert_id": after.alert.id, "version": after.version, "at": now}
                     db.table("alert_transitions").insert(noted | said)
+                    told = {"version": after.version, "reason": reason, "screen": screen}
+                    self._audit.alerted(after.alert, did, who, stands["alert"], now, **told)
                 case Effect.TELL:
                     self._tell(after, did, who, now)
                 case Effect.CALL:

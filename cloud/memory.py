@@ -84,8 +84,13 @@ class Memory:
         self._announce()
 
     def tell(self, kind: str, data: Mapping[str, Any], now: float) -> None:
-        row = {"kind": kind, "data": json.dumps(data), "written_at": now}
-        self._db.table("events").insert(row)
+        self.insert("events", {"kind": kind, "data": json.dumps(data), "written_at": now})
+
+    def insert(self, table: str, row: Row) -> None:
+        """Into a table that exists, within this thread's transaction of `writing()`."""
+        assert self._db.conn.in_transaction
+        places = ", ".join("?" * len(row))
+        self._db.execute(f"insert into {table} ({', '.join(row)}) values ({places})", [*row.values()])  # noqa: S608
 
     def _announce(self) -> None:
         latest = self.last_event()

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 1.0
 UNDELIVERED = "delivery"  # kind of technical alert
+HEAD_S = 3600.0  # between two notes of the audit chain's head
 
 
 async def serve(config: CloudConfig) -> None:
@@ -50,7 +51,7 @@ async def serve(config: CloudConfig) -> None:
     for thread in threads:
         thread.start()
     inbox.start()
-    watch = asyncio.create_task(_watch_patches(store, config))
+    watches = [asyncio.create_task(watch) for watch in (_watch_patches(store, config), _note_heads(store))]
     try:  # an alert does not wait for a language model to be loaded either
         asking, reporter = await asyncio.to_thread(_language, config, store, network)
         if reporter is not None:
@@ -58,13 +59,15 @@ async def serve(config: CloudConfig) -> None:
             threads.append(reporter)
         await _serve_page(store, config, asking)
     finally:
-        watch.cancel()
+        for watch in watches:
+            watch.cancel()
         await asyncio.to_thread(inbox.stop)
         for thread in threads:
             thread.stop()
         store.wake()
         for thread in threads:
             await asyncio.to_thread(thread.join)
+        await asyncio.to_thread(_note_head, store)
         store.close()
 
 
@@ -134,6 +137,20 @@ async def _watch_patches(store: Store, config: CloudConfig) -> None:
         except Exception:  # a watch that ends is a silence that nobody notices
             logger.exception("the patches could not be checked")
         await asyncio.sleep(TICK_S)
+
+
+async def _note_heads(store: Store) -> None:
+    """Now and every hour: a chain whose end is cut off tells nobody so itself."""
+    while True:
+        await asyncio.to_thread(_note_head, store)
+        await asyncio.sleep(HEAD_S)
+
+
+def _note_head(store: Store) -> None:
+    try:
+        store.note_head(now=time.time())
+    except Exception:  # patients come first, the next note is an hour away
+        logger.exception("the head of the audit could not be noted")
 
 
 def check_patches(store: Store, config: CloudConfig, now: float) -> None:

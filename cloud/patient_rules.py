@@ -8,9 +8,12 @@ episode that is analysed again, by whomever and whenever, calls as it did.
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from pydantic import ValidationError
 
+from cloud.audit import Audit
+from cloud.chain import What
 from cloud.config import RuleConfig
 from cloud.memory import Memory
 from cloud.quiet import InForce, QuietRule, RefusedError, Thresholds
@@ -22,8 +25,8 @@ from models.verdicts import Priority
 class PatientRules:
     """Tables `thresholds` and `quiet_rules`."""
 
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
+    def __init__(self, memory: Memory, audit: Audit) -> None:
+        self._memory, self._audit = memory, audit
 
     def of_part(self, segment_id: str, base: RuleConfig) -> InForce:
         """Those in force when the part was committed; `base` is what cloud.toml says."""
@@ -76,14 +79,22 @@ class PatientRules:
         row = {"patch_id": new.patch_id, "own": own, "at": new.at}
         with self._memory.writing() as db:
             db.table("thresholds").insert({**row, "who": new.who, "reason": new.reason.strip()})
+            told: dict[str, Any] = {"own": json.loads(own), "reason": new.reason.strip()}
+            self._audit.append(What.THRESHOLDS_SET, who=new.who, now=new.at, patch_id=new.patch_id, **told)
 
     # -- inside a transaction ------------------------------------------------------------------------
 
     def add(self, db: Database, rule: QuietRule) -> int:
         row = {name: getattr(rule, name) for name in ("patch_id", "label", "since", "until", "reason", "who")}
-        return int(str(db.table("quiet_rules").insert({**row, "priority": int(rule.priority)}).last_pk))
+        rule_id = int(str(db.table("quiet_rules").insert({**row, "priority": int(rule.priority)}).last_pk))
+        told: dict[str, Any] = {"rule": rule_id, "label": rule.label, "priority": str(rule.priority)}
+        told |= {"until": rule.until, "reason": rule.reason}
+        self._audit.append(What.QUIET_SET, who=rule.who, now=rule.since, patch_id=rule.patch_id, **told)
+        return rule_id
 
     def end(self, db: Database, rule_id: int, who: str, reason: str, now: float) -> None:
+        patch_id = self.quiet(rule_id).patch_id
+        self._audit.append(What.QUIET_ENDED, who=who, now=now, patch_id=patch_id, rule=rule_id, reason=reason)
         db.execute(
             "update quiet_rules set ended_at = ?, ended_by = ?, ended_why = ?"
             " where id = ? and ended_at is null",

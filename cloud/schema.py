@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+
+from cloud.chain import COLUMNS, STORED, adopted
 from models.sqlite import Database, Migrations
 
 migrations = Migrations("cloud")
@@ -18,6 +21,19 @@ def _add_language(db: Database) -> None:
     """A report is a template's until a language model has written it; it rests on its evidence."""
     for column in _LANGUAGE:
         db.execute(f"alter table reports add column {column}")
+
+
+@migrations(name="0004")
+def _add_audit(db: Database) -> None:
+    """The audit chain; its first row says what was there before it, which in a new store is nothing."""
+    for statement in _AUDIT.strip().split(";\n"):
+        db.execute(statement)
+    stored = db.execute(f"select kind, id from ({STORED}) order by kind, id")  # noqa: S608
+    row = adopted(stored, time.time())
+    db.execute(
+        f"insert into audit values ({', '.join('?' * len(COLUMNS))})",  # noqa: S608
+        [row[name] for name in COLUMNS],
+    )
 
 
 @migrations(name="0005")
@@ -109,4 +125,21 @@ create table quiet_rules (
     priority integer not null, since real not null, until real not null, reason text not null,
     who text not null, ended_at real, ended_by text, ended_why text
 )
+"""
+# Rows only come. The third trigger also stops `insert or replace`, at which the second one is not asked.
+_AUDIT = """
+create table audit (
+    number integer primary key, at real not null, who text not null, what text not null,
+    patch_id text, episode_id text, segment_id text, report_id text, alert_id text,
+    details text not null, previous text not null, hash text not null
+);
+create index audit_episode on audit (episode_id) where episode_id is not null;
+create index audit_alert on audit (alert_id) where alert_id is not null;
+create trigger audit_no_update before update on audit
+    begin select raise(abort, 'a row of the audit chain is never changed'); end;
+create trigger audit_no_delete before delete on audit
+    begin select raise(abort, 'a row of the audit chain is never deleted'); end;
+create trigger audit_no_hole before insert on audit
+    when new.number is not (select coalesce(max(number), 0) + 1 from audit)
+    begin select raise(abort, 'a row of the audit chain follows the last one'); end
 """

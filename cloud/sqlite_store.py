@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from cloud.alert_book import AlertBook
 from cloud.alerts import State
+from cloud.audit import HEADS, Audit, Heads
+from cloud.chain import Head, What, Who
 from cloud.config import EscalationStep
 from cloud.memory import Memory
 from cloud.patient_rules import PatientRules
@@ -54,8 +57,10 @@ class SqliteStore(Memory):
 
     def __init__(self, path: str, escalation: Sequence[EscalationStep] = ()) -> None:
         super().__init__(path)
-        self.patient_rules = PatientRules(self)
-        self.book = AlertBook(self, self.patient_rules, escalation)
+        self.audit = Audit(self)
+        self.patient_rules = PatientRules(self, self.audit)
+        self.book = AlertBook(self, self.patient_rules, escalation, self.audit)
+        self._heads = Heads(Path(path + HEADS))
 
     # -- inbox ---------------------------------------------------------------------------------------
 
@@ -70,6 +75,7 @@ class SqliteStore(Memory):
             told = {"segment_id": segment.id, "episode_id": segment.episode_id, "patch_id": segment.patch_id}
             told |= {name: getattr(segment, name) for name in ("boot_id", "part", "final", "first", "last")}
             self.tell("segment", told, now)
+            self.audit.committed(payload, segment, seq, now)
         return Receipt.COMMITTED
 
     def reject(
@@ -85,6 +91,7 @@ class SqliteStore(Memory):
         row = {"topic": topic, "reason": reason, "segment_id": segment_id, "patch_id": patch_id}
         with self.writing() as db:
             db.table("rejects").insert({**row, "payload": payload, "received_at": now})
+            self.audit.refused(payload, reason, segment_id, patch_id, now)
 
     def heartbeat(self, patch_id: str, site: str, heartbeat: Mapping[str, Any], *, now: float) -> None:
         """Seconds unreadable and missing run on over heartbeats until more than a hop could be read."""
@@ -153,6 +160,7 @@ class SqliteStore(Memory):
                 return False
             segment = self.one("select * from segments where id = ?", job.segment_id)
             assert segment is not None
+            self.audit.analysed(job, outcome, now)
             self._put_findings(job, outcome, segment, now)
             self._put_reports(job, outcome, now)
             self.book.take(db, outcome, segment, now)
@@ -186,11 +194,11 @@ class SqliteStore(Memory):
             if row is None or row["written"] is not None or draft_of(row) != draft:
                 return False
             counts = {name: getattr(written, name) for name in ("claims", "replaced", "added")}
-            db.table("reports").update(
-                row["id"], {"written": REPORT.dump_json(written.report).decode(), **counts}
-            )
+            stored = REPORT.dump_json(written.report).decode()
+            db.table("reports").update(row["id"], {"written": stored, **counts})
             patch = self.scalar("select patch_id from segments where episode_id = ?", row["episode_id"])
             self._tell_report(written.report, patch, now)
+            self.audit.written(written, stored, patch, now)
         return True
 
     def _put_findings(self, job: Job, outcome: Outcome, segment: Row, now: float) -> None:
@@ -224,11 +232,14 @@ class SqliteStore(Memory):
         """A report that changed is a template's again."""
         for position, report in enumerate(outcome.reports):
             row = report_row(report, outcome.episode_id, position, outcome.evidence.get(report.id))
-            if row == self.one(f"select {', '.join(row)} from reports where id = ?", report.id):  # noqa: S608
+            before = self.one(f"select {', '.join(row)} from reports where id = ?", report.id)  # noqa: S608
+            if row == before:
                 continue
             fresh: Row = {"written": None, "due_at": now, "lease_until": 0.0, "attempts": 0}
             self._db.table("reports").upsert(row | fresh, pk="id")
             self._tell_report(report, job.patch_id, now)
+            what = What.REPORT_MADE if before is None else What.REPORT_RENEWED
+            self.audit.reported(what, Who.WORKER, report, row["report"], job.patch_id, now)
 
     def _tell_report(self, report: Report, patch_id: str, now: float) -> None:
         told = {"episode_id": report.episode_id, "patch_id": patch_id, "report_id": report.id}
@@ -344,6 +355,7 @@ class SqliteStore(Memory):
                 row = {"patch_id": patch_id, "kind": kind, "text": text, "raised_at": now}
                 db.table("technical").insert({**row, "cleared_at": None})
                 self.tell("technical", {"change": "raised", "technical": row}, now)
+                self.audit.technical(What.TECHNICAL_RAISED, patch_id, now, kind=kind, text=text)
 
     def clear_technical(self, patch_id: str, kind: str, *, now: float) -> None:
         where = "patch_id = ? and kind = ? and cleared_at is null"
@@ -354,6 +366,15 @@ class SqliteStore(Memory):
             self.tell(
                 "technical", {"change": "cleared", "technical": {"patch_id": patch_id, "kind": kind}}, now
             )
+            self.audit.technical(What.TECHNICAL_CLEARED, patch_id, now, kind=kind)
+
+    # -- audit ---------------------------------------------------------------------------------------
+
+    def note_head(self, *, now: float) -> None:
+        self._heads.append(self.audit.head(), now)
+
+    def report_head(self, report: Report) -> Head | None:
+        return self.audit.report_head(report)
 
     # -- live stream ---------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cloud.alerts import Standing, State
+from cloud.chain import Head
 from cloud.config import EscalationStep
 from cloud.docket import Called, Docket
 from models.anyecg.evidence import Evidence
@@ -67,6 +68,8 @@ class Outcome:
     reports: tuple[Report, ...]  # every report due so far, oldest first
     judge: Judge = nothing_to_call_for  # in the transaction: a person may answer while a part is analysed
     evidence: Mapping[str, Evidence] = field(default_factory=dict)  # report id -> what it rests on
+    network: str = ""  # the localizer's name and version
+    network_sha256: str = ""  # of its weights, hex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,6 +328,13 @@ class Store(Protocol):
 
     def clear_technical(self, patch_id: str, kind: str, *, now: float) -> None: ...
 
+    # -- audit ---------------------------------------------------------------------------------------
+    def note_head(self, *, now: float) -> None:
+        """Write the head of the audit chain into the file beside the store."""
+
+    def report_head(self, report: Report) -> Head | None:
+        """The row of the audit chain that tells of the report as it stands now: to be shown with it."""
+
     # -- live stream ---------------------------------------------------------------------------------
     def events(self, after: int, limit: int = 500) -> list[Event]: ...
 
@@ -354,14 +364,19 @@ class Store(Protocol):
 
 def open_store(url: str, escalation: Sequence[EscalationStep] = ()) -> Store:
     """The store behind a URL: `sqlite:///path/of/file.db`; `escalation` is whom its new alerts are due to."""
+    from cloud.sqlite_store import SqliteStore
+
+    return SqliteStore(path_of(url), escalation)
+
+
+def path_of(url: str) -> str:
+    """Of the database behind a URL."""
     scheme, _, path = url.partition(":///")
     if scheme != "sqlite" or not path:
         raise UsageError(
             f"store {url!r} is not supported: use sqlite:///PATH, for example sqlite:///cloud.db"
         )
-    from cloud.sqlite_store import SqliteStore
-
-    return SqliteStore(path, escalation)
+    return path
 
 
 def finding_sets(outcome: Outcome) -> Sequence[tuple[Finding, bool]]:

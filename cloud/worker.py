@@ -69,6 +69,8 @@ class Worker(threading.Thread):
             reports=tuple(episode.reports),
             judge=lambda docket: call(docket, episode.holding(docket.through(newest.boot_id)), newest),
             evidence=episode.evidence,
+            network=self._network.model,
+            network_sha256=self._network.sha256,
         )
         done = self._store.finish(job, outcome, now=time.time())
         if done and job.attempts > 1:

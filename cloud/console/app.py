@@ -169,6 +169,7 @@ def _interface(app: FastAPI, store: Store) -> None:
             "lead_off": [span for part in parts for span in part.lead_off],
             "findings": [_span(stored) for stored in view.findings],
             "report": view.report.narrative if view.report else None,
+            "report_head": store.report_head(view.report) if view.report else None,
         }
 
     @app.get("/api/episodes/{episode_id}/samples", response_class=Response)

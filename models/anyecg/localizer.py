@@ -150,7 +150,8 @@ class Localizer:
         self.metadata = metadata = self._nets.metadata
         self.thresholds: Mapping[str, float] = json.loads(metadata["thresholds"])
         self.unfamiliar = self._nets.familiar.threshold  # on `Localization.strange`
-        self.model = f"localizer/{metadata['version']} {self._nets.sha256[:8]}"
+        self.sha256 = self._nets.sha256  # hex, over the networks' files
+        self.model = f"localizer/{metadata['version']} {self.sha256[:8]}"
 
     def run(
         self, microvolts: Microvolts, fs: float, leads: tuple[str, ...], missing: Mask | None = None

@@ -19,6 +19,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from cloud.audit_check import verify
 from cloud.broker import free_port
 from cloud.config import CloudConfig
 from cloud.node import _watch_patches, check_patches, serve
@@ -85,7 +86,7 @@ def node(broker: BrokerProcess, tmp_path: Path) -> Iterator[tuple[subprocess.Pop
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_node_answers_and_when_told_to_end_says_so_and_ends_within_seconds(
-    node: tuple[subprocess.Popen[str], int], states: queue.Queue[str], number: signal.Signals
+    node: tuple[subprocess.Popen[str], int], states: queue.Queue[str], number: signal.Signals, tmp_path: Path
 ) -> None:
     process, port = node
     hears(states, "online")
@@ -95,6 +96,8 @@ def test_a_node_answers_and_when_told_to_end_says_so_and_ends_within_seconds(
     assert process.returncode == 0
     assert "Traceback" not in said
     hears(states, "offline")
+    chain = verify(str(tmp_path / "cloud.db"))
+    assert (chain["problems"], chain["heads"]) == ([], 2)  # noted at its start and at its end
 
 
 def test_a_killed_node_is_offline_by_its_last_will(

@@ -11,7 +11,9 @@ import httpx
 import numpy as np
 import pytest
 
+from cloud.sqlite_store import SqliteStore
 from models.ecg import Segment
+from models.verdicts import Measurements, Report
 
 Commit = Callable[..., Segment]
 
@@ -41,6 +43,31 @@ def test_the_samples_are_those_of_the_parts(server: Any, commit: Commit) -> None
 def test_the_segments_are_listed_with_their_hashes(server: Any, commit: Commit) -> None:
     part = commit()
     assert httpx.get(f"{server.url}/api/segments").json() == [{"id": part.id, "sha256": part.sha256}]
+
+
+def test_a_report_comes_with_the_row_of_the_audit_that_tells_of_it(
+    server: Any, store: SqliteStore, commit: Commit, settle: Callable[..., None]
+) -> None:
+    part = commit(found=False)
+    url = f"{server.url}/api/episodes/{part.episode_id}"
+    assert httpx.get(url).json()["report_head"] is None
+    unmeasured = dict.fromkeys(("heart_rate_mean", "heart_rate_min", "heart_rate_max", "rr_median"))
+    report = Report(
+        id="R",
+        episode_id=part.episode_id,
+        segment_ids=(part.id,),
+        findings=(),
+        measurements=Measurements(
+            beats=1, pr=None, qrs=None, qt=None, analysed_s=1.0, not_analysed_s=0.0, **unmeasured
+        ),
+        narrative="made",
+        abstentions=(),
+        model="template/2",
+    )
+    settle(part, reports=(report,))
+    head = store.report_head(report)
+    assert head is not None
+    assert httpx.get(url).json()["report_head"] == {"number": head.number, "hash": head.hash}
 
 
 @pytest.mark.parametrize(
