@@ -39,6 +39,7 @@ from cloud.store import (
     Written,
     finding_sets,
 )
+from cloud.trends import Trends
 from models.anyecg.evidence import Evidence
 from models.ecg import Segment
 from models.verdicts import Alert, Report
@@ -49,6 +50,10 @@ HOP_S = 5.0  # the edge counts unreadable signal a hop at a time: the newest hop
 
 class SqliteStore(Memory):
     """`cloud.store.Store`; see there. Errors of the database are DeliveryError."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.trends = Trends(self)
 
     # -- inbox ---------------------------------------------------------------------------------------
 

@@ -14,20 +14,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from models.anyecg.evidence import Evidence
 from models.ecg import Segment
 from models.errors import UsageError
 from models.verdicts import Alert, Finding, Report
 
+if TYPE_CHECKING:  # it answers with a `Receipt`
+    from cloud.trends import Trends
+
 
 class Receipt(StrEnum):
-    """What became of a segment that arrived; the value goes into the application acknowledgement."""
+    """What became of a segment or row that arrived; the value goes into the application acknowledgement."""
 
     COMMITTED = "committed"
     DUPLICATE = "duplicate"
-    CONFLICT = "rejected:conflict"  # the same id with other samples: kept, and raised as a technical alert
+    CONFLICT = "rejected:conflict"  # the same id with other content: kept, and raised as a technical alert
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +181,7 @@ class Event:
     "report":    {episode_id, patch_id, report_id, part}
     "alert":     {change: raised | raised again | added | corrected, alert: {...}}
     "technical": {change: raised | cleared, technical: {...}}
+    "trend":     {patch_id, boot_id, first}
     "patch":     {patch_id, online, heard_at, heartbeat, unreadable_s, missing_s, unreadable_run_s}
     finding = {id, segment_id, label, code, first, last, leads, probability, evidence, open}
     alert = Alert's fields by name, priority as its word
@@ -204,6 +208,8 @@ class Reject:
 
 class Store(Protocol):
     """The cloud's memory. Errors of the database are `models.errors.DeliveryError`."""
+
+    trends: Trends
 
     # -- inbox ---------------------------------------------------------------------------------------
     def commit_segment(self, payload: bytes, segment: Segment, *, seq: int, site: str, now: float) -> Receipt:
