@@ -159,7 +159,7 @@ async def replay_lines(
     summary = Summary(recording.patch_id, recording.fs)
     async for item in RecordingSource(recording, sizes=sizes, speed=speed):
         for output in intake.push(item):
-            if isinstance(output, TrendRow):
+            if isinstance(output, TrendRow):  # counts of the windows that are told one by one
                 continue
             verdicts = analysis.push(output) if isinstance(output, Segment) else []
             for noun in (output, *verdicts):
