@@ -156,6 +156,7 @@ async def replay_lines(
     from models.lines import Summary, line
     from models.recordings import RecordingSource
     from models.screener.runtime import Screener
+    from models.verdicts import TrendRow
 
     recorded = Clock()
     if recording.start_utc is not None:
@@ -165,6 +166,8 @@ async def replay_lines(
     summary = Summary(recording.patch_id, recording.fs)
     async for item in RecordingSource(recording, sizes=sizes, speed=speed):
         for output in intake.push(item):
+            if isinstance(output, TrendRow):  # counts of the windows that are told one by one
+                continue
             verdicts = analysis.push(output) if isinstance(output, Segment) else []
             for noun in (output, *verdicts):
                 yield summary.add(line(noun, recording.fs))

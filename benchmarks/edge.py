@@ -28,6 +28,7 @@ from edge.screening import WindowScreener
 from models.ecg import Segment, Window, read_only
 from models.recordings import Recording, RecordingSource, open_recording
 from models.screener.runtime import Screener
+from models.verdicts import Screening
 from models.wire import encode_segment
 
 RUNS = 5
@@ -48,10 +49,10 @@ def through_the_edge(recording: Recording) -> list[Segment]:
         intake = Intake(WindowScreener(Screener()))
         segments: list[Segment] = []
         for item in RecordingSource(recording).blocks():
-            new = [o for o in intake.push(item) if isinstance(o, Segment)]
-            if new and intake.boot:
-                outbox.commit(intake.boot, new, intake.state)
-            segments += new
+            made = [o for o in intake.push(item) if not isinstance(o, Screening)]
+            if made and intake.boot:
+                outbox.commit(intake.boot, made, intake.state)
+            segments += [o for o in made if isinstance(o, Segment)]
         outbox.close()
     return segments
 

@@ -1,7 +1,8 @@
 """From MQTT into the store: verify, commit, and only then acknowledge.
 
-The edge deletes a segment on our word alone, so our word is given after the commit and never before; the
-broker's message is released last of all. What cannot be read is kept as a dead letter with its reason.
+The edge deletes a segment or a trend row on our word alone, so our word is given after the commit and never
+before; the broker's message is released last of all. What cannot be read is kept as a dead letter with its
+reason.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from cloud.store import Receipt, Store
 from models.errors import DeliveryError, PayloadError, UsageError
-from models.wire import decode_segment, pack, topic, unpack
+from models.wire import Envelope, RowEnvelope, checked, decode_row, decode_segment, pack, topic, unpack
 
 logger = logging.getLogger(__name__)
 
 KEEPALIVE_S = 10
 RECONNECT_S = (1, 5)
-KINDS = ("seg", "hb", "state")
+KINDS = ("seg", "trend", "hb", "state")
 
 
 class Heartbeat(BaseModel):
@@ -51,6 +52,8 @@ class Heartbeat(BaseModel):
     lead_off: list[str] = []
     outbox_depth: int = 0
     outbox_oldest_s: FiniteFloat = 0.0
+    trend_depth: int = 0
+    trend_refused: int = 0
     segments: int = 0
     acknowledged: int = 0
     refused: int = 0
@@ -125,7 +128,9 @@ class Inbox:
         now = time.time()
         try:
             if kind == "seg":
-                self._take_segment(where, site, dev, payload, now)
+                self._take_segment(where, payload, now)
+            elif kind == "trend":
+                self._take_row(where, payload, now)
             elif kind == "hb":
                 self._take_heartbeat(site, dev, unpack(payload), now)
             elif dev != "cloud":
@@ -134,7 +139,7 @@ class Inbox:
             raise
         except Exception as error:  # one message must never end paho's thread, and with it all hearing
             refusal = error if isinstance(error, PayloadError) else PayloadError("internal", repr(error))
-            segment = _readable_id(payload) if kind == "seg" else None
+            segment = _readable_id(payload) if kind in {"seg", "trend"} else None
             logger.warning("refused a message on %s: %s", where, refusal, exc_info=refusal is not error)
             self._store.reject(
                 payload, topic=where, reason=refusal.reason, segment_id=segment, patch_id=dev, now=now
@@ -142,26 +147,37 @@ class Inbox:
             if segment:
                 self._answer(site, dev, segment, f"rejected:{refusal.reason}", None)
 
-    def _take_segment(self, where: str, site: str, dev: str, payload: bytes, now: float) -> None:
+    def _take_segment(self, where: str, payload: bytes, now: float) -> None:
         segment, envelope = decode_segment(payload)
-        if (envelope.site, segment.patch_id) != (site, dev):
-            raise PayloadError("topic", f"Segment {segment.id} of {segment.patch_id} came on {where}.")
-        receipt = self._store.commit_segment(payload, segment, seq=envelope.seq, site=site, now=now)
+        _came_as_its_own("Segment", envelope, where)
+        receipt = self._store.commit_segment(payload, segment, seq=envelope.seq, site=envelope.site, now=now)
+        self._give_word("Segment", envelope, receipt, where, payload, now)
+
+    def _take_row(self, where: str, payload: bytes, now: float) -> None:
+        row, envelope = decode_row(payload)
+        _came_as_its_own("Row", envelope, where)
+        receipt = self._store.trends.commit(row, seq=envelope.seq, site=envelope.site, now=now)
+        self._give_word("Row", envelope, receipt, where, payload, now)
+
+    def _give_word(
+        self,
+        what: str,
+        envelope: Envelope | RowEnvelope,
+        receipt: Receipt,
+        where: str,
+        payload: bytes,
+        now: float,
+    ) -> None:
+        """The acknowledgement of what is committed; another content under its id is kept and raised."""
+        me, dev = envelope.id, envelope.patch_id
         if receipt is Receipt.CONFLICT:
-            text = f"Segment {segment.id} came twice with different samples; the second was kept aside."
-            self._store.reject(
-                payload, topic=where, reason="conflict", segment_id=segment.id, patch_id=dev, now=now
-            )
+            text = f"{what} {me} came twice with different content; the second was kept aside."
+            self._store.reject(payload, topic=where, reason="conflict", segment_id=me, patch_id=dev, now=now)
             self._store.raise_technical(dev, "conflict", text, now=now)
-        self._answer(site, dev, segment.id, receipt.value, envelope.sha256)
+        self._answer(envelope.site, dev, me, receipt.value, envelope.sha256)
 
     def _take_heartbeat(self, site: str, dev: str, beat: dict[str, Any], now: float) -> None:
-        try:
-            read = Heartbeat.model_validate(beat)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise PayloadError("schema", f"The heartbeat of {dev}: {where}: {first['msg']}.") from error
+        read = checked(Heartbeat, beat, f"The heartbeat of {dev}")
         if read.patch_id != dev:
             raise PayloadError("topic", f"The heartbeat of {read.patch_id} came as {dev}'s.")
         self._store.heartbeat(dev, site, read.model_dump(exclude_unset=True), now=now)
@@ -169,6 +185,11 @@ class Inbox:
     def _answer(self, site: str, dev: str, segment: str, status: str, sha256: str | None) -> None:
         ack = {"v": 1, "id": segment, "status": status, "sha256": sha256}
         self._client.publish(topic(site, dev, "ack"), pack(ack), qos=1)
+
+
+def _came_as_its_own(what: str, envelope: Envelope | RowEnvelope, where: str) -> None:
+    if where.split("/")[2:4] != [envelope.site, envelope.patch_id]:
+        raise PayloadError("topic", f"{what} {envelope.id} of {envelope.patch_id} came on {where}.")
 
 
 def _readable_id(payload: bytes) -> str | None:

@@ -23,6 +23,12 @@ def _add_language(db: Database) -> None:
         db.execute(f"alter table reports add column {column}")
 
 
+@migrations(name="0003")
+def _add_trends(db: Database) -> None:
+    for statement in _TRENDS.strip().split(";\n"):
+        db.execute(statement)
+
+
 @migrations(name="0004")
 def _add_audit(db: Database) -> None:
     """The audit chain; its first row says what was there before it, which in a new store is nothing."""
@@ -98,6 +104,16 @@ create table rejects (
 create table events (
     id integer primary key autoincrement, kind text not null, data text not null, written_at real not null
 )
+"""
+_TRENDS = """
+create table trends (
+    id text primary key, patch_id text not null, boot_id integer not null, first integer not null,
+    last integer not null, fs real not null, missing_s real not null, unreadable_s real not null,
+    flagged_s real not null, beats integer not null, n_V integer not null, n_S integer not null,
+    af_s real not null, hr_min real, hr_mean real, hr_max real, model text not null, clock text not null,
+    utc real, sha256 text not null, seq integer not null, site text not null, received_at real not null
+) without rowid;
+create index trends_utc on trends (patch_id, utc)
 """
 _COURSES = """
 alter table alerts add column state text not null default 'raised';

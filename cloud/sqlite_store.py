@@ -44,6 +44,7 @@ from cloud.store import (
     Written,
     finding_sets,
 )
+from cloud.trends import Trends
 from models.anyecg.evidence import Evidence
 from models.ecg import Segment
 from models.verdicts import Alert, Report
@@ -58,6 +59,7 @@ class SqliteStore(Memory):
     def __init__(self, path: str, escalation: Sequence[EscalationStep] = ()) -> None:
         super().__init__(path)
         self.audit = Audit(self)
+        self.trends = Trends(self)
         self.patient_rules = PatientRules(self, self.audit)
         self.book = AlertBook(self, self.patient_rules, escalation, self.audit)
         self._heads = Heads(Path(path + HEADS))

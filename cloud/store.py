@@ -28,14 +28,15 @@ from models.verdicts import Alert, Finding, Report
 if TYPE_CHECKING:  # they keep their tables in terms of these nouns
     from cloud.alert_book import AlertBook
     from cloud.patient_rules import PatientRules
+    from cloud.trends import Trends
 
 
 class Receipt(StrEnum):
-    """What became of a segment that arrived; the value goes into the application acknowledgement."""
+    """What became of a segment or row that arrived; the value goes into the application acknowledgement."""
 
     COMMITTED = "committed"
     DUPLICATE = "duplicate"
-    CONFLICT = "rejected:conflict"  # the same id with other samples: kept, and raised as a technical alert
+    CONFLICT = "rejected:conflict"  # the same id with other content: kept, and raised as a technical alert
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +201,7 @@ class Event:
     "alert":     {change: raised | raised again | added | corrected | seen | acknowledged | resolved
                   | suppressed | undone | escalated, alert: {...}, episode_id, version, who}
     "technical": {change: raised | cleared, technical: {...}}
+    "trend":     {patch_id, boot_id, first}
     "patch":     {patch_id, online, heard_at, heartbeat, unreadable_s, missing_s, unreadable_run_s}
     finding = {id, segment_id, label, code, first, last, leads, probability, evidence, open}
     alert = Alert's fields by name, priority as its word
@@ -235,6 +237,10 @@ class Store(Protocol):
     @property
     def patient_rules(self) -> PatientRules:
         """Thresholds and quiet rules of patches."""
+
+    @property
+    def trends(self) -> Trends:
+        """Rows a minute, as the edges counted them."""
 
     # -- inbox ---------------------------------------------------------------------------------------
     def commit_segment(self, payload: bytes, segment: Segment, *, seq: int, site: str, now: float) -> Receipt:

@@ -15,7 +15,8 @@ from edge.recorder import Recorder
 from edge.screening import WindowScreener
 from edge.sources import open_patch
 from edge.uplink import Uplink
-from models.ecg import Segment, StreamItem
+from models.ecg import StreamItem
+from models.verdicts import Screening
 
 IDLE_S = 30.0  # without samples: what is held of an open part leaves
 COMMIT_S = 60.0  # of signal: the longest stretch a restart may have to screen again
@@ -30,8 +31,8 @@ async def monitor(
 ) -> None:
     """One patch, for as long as the source lasts.
 
-    Every segment is on disk, with the state that goes with it, before `stored()` tells the uplink. `record`
-    takes everything that comes, and never waits.
+    Every segment and trend row is on disk, with the state that goes with it, before `stored()` tells the
+    uplink. `record` takes everything that comes, and never waits.
     """
     committed = 0
     async with aclosing(_noticing_silence(source, IDLE_S)) as items:
@@ -39,11 +40,11 @@ async def monitor(
             outputs = intake.push(item) if item is not None else intake.idle()
             if item is not None:
                 record(item)
-            segments = [output for output in outputs if isinstance(output, Segment)]
+            made = [output for output in outputs if not isinstance(output, Screening)]
             ahead = intake.state.processed - committed
-            due = segments or intake.ended or ahead > COMMIT_S * (intake.state.fs or 1)
+            due = made or intake.ended or ahead > COMMIT_S * (intake.state.fs or 1)
             if due and intake.boot is not None:
-                outbox.commit(intake.boot, segments, intake.state)
+                outbox.commit(intake.boot, made, intake.state)
                 committed = intake.state.processed
                 stored()
 
@@ -128,6 +129,8 @@ def heartbeat(intake: Intake, outbox: Outbox) -> dict[str, Any]:
         "lead_off": sorted(newest.lead_off),
         "outbox_depth": depth,
         "outbox_oldest_s": outbox.oldest_age_s(),
+        "trend_depth": outbox.depth("trend"),
+        "trend_refused": outbox.dead("trend"),
         "segments": outbox.counter("acknowledged") + depth + outbox.dead(),
         "acknowledged": outbox.counter("acknowledged"),
         "refused": outbox.dead(),

@@ -1,4 +1,4 @@
-"""From the stream to screenings and segments, for a live patch and for a replay alike."""
+"""From the stream to screenings, segments and rows of the trend, for a live patch and for a replay alike."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from edge.clock import ClockEstimator
-from edge.segments import Screen, Segmenter, SegmenterState
-from models.ecg import Clock, PatchStatus, RecordingEnd, SampleBlock, Segment, StreamItem
+from edge.segments import Decided, Screen, Segmenter, SegmenterState
+from models.ecg import Clock, PatchStatus, RecordingEnd, SampleBlock, StreamItem
 from models.verdicts import Screening
 
 Restore = Callable[[str, int], SegmenterState | None]
@@ -40,7 +40,7 @@ class Intake:
     def state(self) -> SegmenterState:
         return self._segmenter.state
 
-    def push(self, item: StreamItem) -> list[Screening | Segment]:
+    def push(self, item: StreamItem) -> list[Decided]:
         boot = (item.patch_id, item.boot_id)
         out = self._turn_to(boot) if boot != self.boot else []
         if isinstance(item, PatchStatus):
@@ -52,16 +52,16 @@ class Intake:
         self.ended = isinstance(item, RecordingEnd)
         return out + self._stamped(self._segmenter.push(item))
 
-    def idle(self) -> list[Screening | Segment]:
+    def idle(self) -> list[Decided]:
         """30 s without samples."""
         return self._stamped(list(self._segmenter.idle()))
 
-    def _turn_to(self, boot: tuple[str, int]) -> list[Screening | Segment]:
+    def _turn_to(self, boot: tuple[str, int]) -> list[Decided]:
         out = self._stamped(self._segmenter.flush())
         self.boot, self.newest, self.status = boot, None, None
         self.clock = ClockEstimator(self._recorded)
         self._segmenter = Segmenter(self._screen, self._restore(*boot))
         return out
 
-    def _stamped(self, outputs: list[Screening | Segment]) -> list[Screening | Segment]:
-        return [replace(o, clock=self.clock.at(o.last)) if isinstance(o, Segment) else o for o in outputs]
+    def _stamped(self, outputs: list[Decided]) -> list[Decided]:
+        return [o if isinstance(o, Screening) else replace(o, clock=self.clock.at(o.last)) for o in outputs]

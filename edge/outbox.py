@@ -1,8 +1,9 @@
 """What a nurse must see, on disk before it is sent and until the cloud has committed it.
 
-SQLite with WAL and synchronous=FULL. One transaction holds the segments of a moment and the segmenter state
-that goes with them, so a killed edge neither loses a part nor makes it twice. A row leaves only when the
-cloud's own acknowledgement says `committed` or `duplicate`; three terminal rejections move it to `dead`.
+SQLite with WAL and synchronous=FULL. One transaction holds the segments and trend rows of a moment and the
+segmenter state that goes with them, so a killed edge neither loses one nor makes it twice. Each leaves only
+when the cloud's own acknowledgement says `committed` or `duplicate`; three terminal rejections move it to
+`dead`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from edge.segments import SegmenterState
 from models.ecg import Segment
 from models.errors import DeliveryError
 from models.sqlite import Database, Migrations, connect
-from models.wire import encode_segment
+from models.verdicts import TrendRow
+from models.wire import Kind, encode_row, encode_segment
 
-REJECTIONS = 3  # terminal rejections until a segment is set aside
+REJECTIONS = 3  # terminal rejections until a segment or row is set aside
 PAGE = 4096  # bytes
 
 migrations = Migrations("outbox")
@@ -38,17 +40,26 @@ def _create(db: Database) -> None:
     db.table("counters").create({"name": str, "value": int}, pk="name")
 
 
+@migrations(name="0002")
+def _add_kinds(db: Database) -> None:
+    """Rows of the trend wait beside segments; the kind is that of the topic."""
+    for table in ("outbox", "dead"):
+        db.execute(f"alter table {table} add column kind text not null default 'seg'")
+    db.table("outbox").create_index(["kind", "seq"])
+
+
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A segment that the cloud has not acknowledged yet."""
+    """What the cloud has not acknowledged yet."""
 
     id: str
     dev: str
+    kind: Kind
     payload: bytes
 
 
 class Outbox:
-    """The edge's store. One connection, one thread.
+    """The edge's store. One connection, one thread. Figures are of segments, or of the kind that is named.
 
     Args:
         path: the database file; its folder must exist.
@@ -71,70 +82,82 @@ class Outbox:
     def close(self) -> None:
         self._db.close()
 
-    def commit(self, boot: tuple[str, int], segments: Sequence[Segment], state: SegmenterState) -> None:
-        """The segments of a moment and the state after them, together or not at all.
+    def commit(
+        self, boot: tuple[str, int], made: Sequence[Segment | TrendRow], state: SegmenterState
+    ) -> None:
+        """What was made at a moment and the state after it, together or not at all.
 
-        A segment that is already here or was sent before a restart is not doubled: the cloud knows its id.
+        What is already here or was sent before a restart is not doubled: the cloud knows its id.
         """
         try:
             with self._db.atomic():
-                for segment in segments:
-                    self._insert(segment)
+                for one in made:
+                    self._insert(one)
                 self._db.table("state").upsert({"boot": _key(boot), "segmenter": state.to_json()}, pk="boot")
         except sqlite3.Error as error:
-            raise DeliveryError(f"The outbox cannot store a segment: {error}. Free some disk.") from error
+            raise DeliveryError(f"The outbox cannot store more: {error}. Free some disk.") from error
 
     def restore(self, patch_id: str, boot_id: int) -> SegmenterState | None:
         """The state committed last for this boot."""
         rows = list(self._db.table("state").rows_where("boot = ?", [_key((patch_id, boot_id))]))
         return SegmenterState.from_json(rows[0]["segmenter"]) if rows else None
 
-    def oldest(self, limit: int, but: Collection[str] = ()) -> list[Pending]:
-        """The oldest segments that are not among `but` (those in flight)."""
-        rows = self._db.query("select id, dev, payload from outbox order by seq limit ?", [limit + len(but)])
-        return [Pending(r["id"], r["dev"], r["payload"]) for r in rows if r["id"] not in but][:limit]
+    def oldest(self, limit: int, but: Collection[str] = (), kind: Kind = "seg") -> list[Pending]:
+        """The oldest that are not among `but` (those in flight)."""
+        limit = max(0, limit)
+        rows = self._db.query(
+            "select id, dev, kind, payload from outbox where kind = ? order by seq limit ?",
+            [kind, limit + len(but)],
+        )
+        return [Pending(**row) for row in rows if row["id"] not in but][:limit]
 
-    def acknowledge(self, segment: str, sent_bytes: int) -> None:
+    def acknowledge(self, me: str, sent_bytes: int) -> None:
         """The cloud holds it: delete it, and count what sending it took."""
         with self._db.atomic():
             held = self.depth()
-            self._db.table("outbox").delete_where("id = ?", [segment])
+            self._db.table("outbox").delete_where("id = ?", [me])
             self._count("acknowledged", held - self.depth())
             self._count("uplink_bytes", sent_bytes)
 
-    def reject(self, segment: str, reason: str) -> bool:
+    def reject(self, me: str, reason: str) -> bool:
         """The cloud will not have it. True when this was the last try and it was set aside."""
         with self._db.atomic():
-            self._db.execute("update outbox set rejections = rejections + 1 where id = ?", [segment])
+            self._db.execute("update outbox set rejections = rejections + 1 where id = ?", [me])
             given_up = "id = ? and rejections >= ?"
-            rows = list(self._db.table("outbox").rows_where(given_up, [segment, REJECTIONS]))
+            rows = list(self._db.table("outbox").rows_where(given_up, [me, REJECTIONS]))
             for row in rows:
-                dead = {"id": row["id"], "dev": row["dev"], "payload": row["payload"]}
+                dead = {name: row[name] for name in ("id", "dev", "kind", "payload")}
                 self._db.table("dead").upsert({**dead, "reason": reason, "at": time.time()}, pk="id")
-                self._db.table("outbox").delete_where("id = ?", [segment])
+                self._db.table("outbox").delete_where("id = ?", [me])
         return bool(rows)
 
-    def depth(self) -> int:
-        return int(self._db.table("outbox").count)
+    def depth(self, kind: Kind = "seg") -> int:
+        return self._held("outbox", kind)
 
     def oldest_age_s(self) -> float:
         """Seconds since the oldest waiting segment was stored; 0 when none waits."""
-        (oldest,) = self._db.execute("select min(created_at) from outbox").fetchone()
+        (oldest,) = self._db.execute("select min(created_at) from outbox where kind = 'seg'").fetchone()
         return 0.0 if oldest is None else max(0.0, time.time() - oldest)
 
-    def dead(self) -> int:
-        """Segments set aside because the cloud refused them."""
-        return int(self._db.table("dead").count)
+    def dead(self, kind: Kind = "seg") -> int:
+        """Set aside because the cloud refused them."""
+        return self._held("dead", kind)
 
     def counter(self, name: str) -> int:
         """`sequence`, `acknowledged` or `uplink_bytes`, since this outbox was created."""
         row = self._db.execute("select value from counters where name = ?", [name]).fetchone()
         return int(row[0]) if row else 0
 
-    def _insert(self, segment: Segment) -> None:
+    def _held(self, table: str, kind: Kind) -> int:
+        return int(self._db.table(table).count_where("kind = ?", [kind]))
+
+    def _insert(self, made: Segment | TrendRow) -> None:
         seq = self._count("sequence", 1)
-        row = {"seq": seq, "id": segment.id, "dev": segment.patch_id}
-        payload = encode_segment(segment, seq, self._site)
+        row = {"seq": seq, "id": made.id, "dev": made.patch_id}
+        if isinstance(made, Segment):
+            row["kind"], payload = "seg", encode_segment(made, seq, self._site)
+        else:
+            row["kind"], payload = "trend", encode_row(made, seq, self._site)
         self._db.table("outbox").insert(
             {**row, "payload": payload, "created_at": time.time(), "rejections": 0}, ignore=True
         )

@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from edge.ring import Ring
+from edge.trend import Trend, TrendState
 from models.ecg import (
     Gap,
     Marker,
@@ -31,7 +32,7 @@ from models.ecg import (
     segment_id,
 )
 from models.signals.windows import HOP_S, WINDOW_S, grid
-from models.verdicts import Screening
+from models.verdicts import Screening, TrendRow
 
 LEAD_IN_S = 30.0  # signal before the window that opens an episode
 LEAD_IN_WINDOWS = 8  # that end in it or in that window
@@ -44,6 +45,7 @@ LEAD_OFF_SHARE = 0.2  # of a window's samples: from here on the lead counts as o
 _WINDOW_HOPS = round(WINDOW_S / HOP_S)
 
 Screen = Callable[[Window], Screening]
+Decided = Screening | Segment | TrendRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,7 @@ class Episode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmenterState:
-    """Everything a restart needs but samples; committed with every segment."""
+    """Everything a restart needs but samples; committed with every segment and row."""
 
     origin: int | None = None  # first sample of the stream
     fs: float | None = None  # Hz, nominal
@@ -76,6 +78,7 @@ class SegmenterState:
     flagged: int = 0
     unreadable: int = 0  # samples that only unreadable, unflagged windows saw first
     missing: int = 0  # samples
+    trend: TrendState | None = None
 
     @property
     def resume_at(self) -> int | None:
@@ -96,7 +99,7 @@ _STATE: TypeAdapter[SegmenterState] = TypeAdapter(SegmenterState)
 
 
 class Segmenter:
-    """One boot of one patch, from samples to screenings and segments.
+    """One boot of one patch, from samples to screenings, segments and rows of its trend.
 
     Items come in sample order: what came before is dropped, a hole without a `Gap` is taken as one.
     """
@@ -107,8 +110,9 @@ class Segmenter:
         self._markers: set[int] = set()
         self._ring: Ring | None = None
         self._head: SampleBlock  # the stream's names, rate and gain; set with the ring
+        self._trend: Trend  # set with the ring
 
-    def push(self, item: SampleBlock | Gap | Marker | RecordingEnd) -> list[Screening | Segment]:
+    def push(self, item: SampleBlock | Gap | Marker | RecordingEnd) -> list[Decided]:
         match item:
             case Marker():
                 self._markers.add(item.first)
@@ -122,7 +126,7 @@ class Segmenter:
                 self._begin(item).append(item.first, item.counts, lead_bits(item))
                 return self._windows()
 
-    def flush(self) -> list[Screening | Segment]:
+    def flush(self) -> list[Decided]:
         """The source's own end: a short last window, and the final part."""
         out = self._windows(ending=True)
         self._ring = None
@@ -146,11 +150,14 @@ class Segmenter:
                 self.state = SegmenterState(
                     origin=block.first, fs=block.fs, hop=hop, processed=block.first - 1
                 )
+            fresh = self.state.processed + 1
+            counting = self.state.trend or TrendState(first=fresh, counted=fresh)
+            self._trend = Trend(block.patch_id, block.boot_id, counting)
         return self._ring
 
-    def _push_gap(self, gap: Gap) -> list[Screening | Segment]:
+    def _push_gap(self, gap: Gap) -> list[Decided]:
         """A gap of hours passes through in hops, so that memory stays bounded."""
-        out: list[Screening | Segment] = []
+        out: list[Decided] = []
         if self._ring is None:  # nothing was heard yet: the stream begins at its first sample
             return out
         hop = round(HOP_S * self._head.fs)
@@ -159,10 +166,10 @@ class Segmenter:
             out.extend(self._windows())
         return out
 
-    def _windows(self, *, ending: bool = False) -> list[Screening | Segment]:
+    def _windows(self, *, ending: bool = False) -> list[Decided]:
         """Every complete window in turn. A window waits until a sample follows it or the recording ends:
         only then is it known whether the part that leaves with it is the final one."""
-        out: list[Screening | Segment] = []
+        out: list[Decided] = []
         ring = self._ring
         while ring is not None and self.state.processed < ring.last:
             last = grid(self.state.hop + _WINDOW_HOPS, self._head.fs) - 1
@@ -171,8 +178,11 @@ class Segmenter:
                 break
             window = self._window(ring, min(last, ring.last))
             screening = self._screen(window)
+            rows = self._trend.push(window, screening, ends=ends)
+            screening = replace(screening, seen=None)
             out.append(screening)
             out.extend(self._advance(screening, window, ends=ends))
+            out.extend(rows)
             self._forget(ring)
         return out
 
@@ -222,6 +232,7 @@ class Segmenter:
             unreadable=state.unreadable + (int(np.sum(~fresh)) if unread else 0),
             missing=state.missing + int(np.sum(fresh)),
             recent=(*state.recent, screening)[-LEAD_IN_WINDOWS:],
+            trend=self._trend.state,
         )
 
     def _listen(self, screening: Screening, *, marked: bool) -> Episode | None:

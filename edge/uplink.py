@@ -1,8 +1,9 @@
-"""From the outbox to the cloud over MQTT 5: oldest first, at most eight on the way.
+"""From the outbox to the cloud over MQTT 5: segments first, each kind oldest first, at most eight on the way.
 
-PUBACK means that the broker has it, and every broker loses PUBACKed messages when it is killed: a segment is
-deleted only after the cloud's own acknowledgement. paho's queue lives in memory and forgets its bounds on
-reconnect, so each connection is a fresh client with nothing queued; what was on the way is sent again.
+PUBACK means that the broker has it, and every broker loses PUBACKed messages when it is killed: a segment or
+trend row is deleted only after the cloud's own acknowledgement. paho's queue lives in memory and forgets its
+bounds on reconnect, so each connection is a fresh client with nothing queued; what was on the way is sent
+again.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.outbox import Outbox
 from models.errors import DeliveryError, PayloadError
-from models.wire import pack, topic, unpack
+from models.wire import Kind, pack, topic, unpack
 
-WINDOW = 8  # segments on the way
+WINDOW = 8  # on the way
+ROOM = 4  # of it, that rows of the trend leave to a segment
 RESEND_S = 10.0  # without the cloud's acknowledgement
 KEEPALIVE_S = 10
 CONNECT_S = 10.0
@@ -37,7 +39,7 @@ BACKOFF_S = (0.5, 30.0)
 
 @dataclass(slots=True)
 class Flight:
-    """A segment on the way."""
+    """A segment or row on the way."""
 
     sent_at: float  # monotonic seconds
     sent_bytes: int
@@ -148,13 +150,17 @@ class Uplink:
             gone.cancel()
 
     def _fill_window(self) -> None:
+        self._send("seg", WINDOW)
+        self._send("trend", WINDOW - ROOM)
+
+    def _send(self, kind: Kind, until: int) -> None:
+        """The oldest of a kind and the overdue, until so many of any kind are on the way."""
         now = time.monotonic()
-        overdue = {i for i, flight in self._flights.items() if now - flight.sent_at > RESEND_S}
-        on_the_way = self._flights.keys() - overdue
-        for pending in self._outbox.oldest(WINDOW - len(on_the_way), on_the_way):
+        on_the_way = {i for i, flight in self._flights.items() if now - flight.sent_at <= RESEND_S}
+        for pending in self._outbox.oldest(until - len(on_the_way), on_the_way, kind):
             assert self._client is not None
             before = self._flights.get(pending.id, Flight(now, 0))
-            self._client.publish(topic(self._site, pending.dev, "seg"), pending.payload, qos=1)
+            self._client.publish(topic(self._site, pending.dev, kind), pending.payload, qos=1)
             self._flights[pending.id] = Flight(now, before.sent_bytes + len(pending.payload))
 
     def _take_state(self, payload: bytes) -> None:
@@ -166,12 +172,12 @@ class Uplink:
     def _take(self, payload: bytes) -> None:
         """An acknowledgement."""
         ack = _read(payload)
-        segment, status = str(ack.get("id")), str(ack.get("status"))
-        flight = self._flights.pop(segment, None)
+        me, status = str(ack.get("id")), str(ack.get("status"))
+        flight = self._flights.pop(me, None)
         if status in {"committed", "duplicate"}:
-            self._outbox.acknowledge(segment, flight.sent_bytes if flight else 0)
+            self._outbox.acknowledge(me, flight.sent_bytes if flight else 0)
         elif status.startswith("rejected:"):
-            self._outbox.reject(segment, status.removeprefix("rejected:"))
+            self._outbox.reject(me, status.removeprefix("rejected:"))
         self._wake.set()
 
 

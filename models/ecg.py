@@ -212,6 +212,10 @@ def segment_id(patch_id: str, boot_id: int, first: int, last: int) -> str:
     return make_id(patch_id, boot_id, first, last)
 
 
+def row_id(patch_id: str, boot_id: int, first: int) -> str:
+    return make_id("trend", patch_id, boot_id, first)
+
+
 def spans_to_mask(spans: Iterable[tuple[int, int]], first: int, count: int) -> Mask:
     """(count,): True where one of the (first, count) spans covers sample `first` + i."""
     mask = np.zeros(count, dtype=np.bool_)

@@ -5,10 +5,15 @@ Every JSON line, page, export and question uses the labels of `LABELS`. Standard
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import IntEnum, StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # `models.ecg` imports this module
+    from models.ecg import Clock
 
 
 class Kind(StrEnum):
@@ -100,12 +105,21 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a window that can be told beat by beat shows, by the screener's estimate; sample indices."""
+
+    beats: tuple[tuple[int, str], ...]  # R peaks in order, each "N", "S" or "V"
+    af: tuple[tuple[int, int], ...]  # (first, count) of atrial fibrillation or flutter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Screening:
     """The edge's verdict on one window.
 
     A flagged window opens an episode. An unreadable one that is not flagged is neither
     flagged nor quiet. `rules` names the rules that flagged it beside the network
-    (`asystole`, `chaos`, `marker`); `model` is the network's version.
+    (`asystole`, `chaos`, `marker`); `model` is the network's version. `seen` is None where no
+    beat can be told from noise or fibrillation; the trend reads it, and it goes no further.
     """
 
     first: int
@@ -115,6 +129,51 @@ class Screening:
     flagged: bool
     rules: tuple[str, ...] = ()
     model: str
+    seen: Seen | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrendRow:
+    """A minute of a patch, counted at the edge: rows begin at multiples of 60 s in sample index.
+
+    The first and the last of a boot may be shorter. Seconds are of signal. A second is missing, or
+    unreadable, or analysed; beats and intervals are those of the analysed ones. `n_V`, `n_S` and `af_s` are
+    the screener's estimates. Rates are None where there are no such intervals, never a guess.
+    """
+
+    id: str  # of patch, boot and first
+    patch_id: str
+    boot_id: int
+    first: int
+    last: int
+    fs: float  # nominal Hz
+    missing_s: float  # not received
+    unreadable_s: float  # received, but no beat can be told from noise or fibrillating ventricles
+    flagged_s: float  # received, in windows that were flagged, readable or not
+    beats: int
+    n_V: int  # noqa: N815 - the label's own letter
+    n_S: int  # noqa: N815 - the label's own letter
+    af_s: float  # of atrial fibrillation or flutter
+    hr_min: float | None  # /min, mean of 8 RR intervals
+    hr_mean: float | None  # /min, of the RR intervals that end in the row
+    hr_max: float | None  # /min, mean of 8 RR intervals
+    model: str
+    clock: Clock
+
+    @property
+    def covered_s(self) -> float:
+        return (self.last + 1 - self.first) / self.fs
+
+    @property
+    def utc(self) -> float | None:
+        """Unix seconds of its first sample, None where the clock is unknown."""
+        return self.clock.utc(self.first)
+
+    @property
+    def sha256(self) -> str:
+        """Hex SHA-256 of all but the clock: that may be known better when the row is made again."""
+        said = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "clock"}
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,32 +1,37 @@
-"""What crosses MQTT: topics, CBOR maps, and the segment envelope v1.
+"""What crosses MQTT: topics, CBOR maps, and the envelopes v1 of a segment and of a row of the trend.
 
 A segment's envelope holds `Segment`'s fields by name plus `v`, `seq`, `site`, `codec` and `sha256` (of the
-decoded samples); the samples are delta + zigzag + byte planes + zstd, about 30 % of int16. Unknown keys
-are ignored, an unknown version is refused. Nothing here trusts its input: sizes are bounded before
-anything is decompressed, and every refusal is a `PayloadError` with a reason for the acknowledgement.
+decoded samples); the samples are delta + zigzag + byte planes + zstd, about 30 % of int16. A row's holds
+`TrendRow`'s fields plus `v`, `seq`, `site` and `sha256` (of all but its clock). Unknown keys are ignored, an
+unknown version is refused. Nothing here trusts its input: sizes are bounded before anything is decompressed,
+and every refusal is a `PayloadError` with a reason for the acknowledgement.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import cbor2
 import numpy as np
 import zstandard
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
-from models.ecg import Clock, Counts, Segment, read_only, segment_id, sha256_of
+from models.ecg import Clock, Counts, Segment, read_only, row_id, segment_id, sha256_of
 from models.errors import PayloadError
-from models.verdicts import Screening
+from models.verdicts import Screening, TrendRow
 
 VERSION = 1
 CODEC = "delta-zigzag-planes-zstd"
 MAX_PAYLOAD = 4_000_000  # bytes; a 40 s part of 12 leads at 1 kHz is below 1.5 MB
 MAX_SAMPLES = 4_000_000  # over all leads
+MAX_ROW = 4096  # bytes; a row is below 500
+LAST_UTC = 2.0**33  # Unix seconds, the year 2242: beyond, a clock is none
 
-Kind = Literal["seg", "ack", "hb", "state", "dlq"]
+Kind = Literal["seg", "trend", "ack", "hb", "state", "dlq"]
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def topic(site: str, dev: str, kind: Kind) -> str:
@@ -53,6 +58,20 @@ def unpack(payload: bytes) -> dict[str, Any]:
     if not isinstance(message, dict) or not all(isinstance(key, str) for key in message):
         raise PayloadError("cbor", "The message is not a CBOR map with text keys.")
     return message
+
+
+def checked(model: type[_Model], message: Mapping[str, Any], what: str) -> _Model:
+    """The message as a `model`; `what` names it in the refusal.
+
+    Raises:
+        PayloadError: `schema`.
+    """
+    try:
+        return model.model_validate(message)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise PayloadError("schema", f"{what}: {where}: {first['msg']}.") from error
 
 
 class Envelope(BaseModel):
@@ -86,6 +105,57 @@ class Envelope(BaseModel):
     clock: Clock = Clock()
 
 
+Seconds = Annotated[float, Field(ge=0, le=61)]
+Rate = Annotated[float, Field(gt=0, le=1000)]
+Index = Annotated[int, Field(ge=0, lt=2**53)]
+Count = Annotated[int, Field(ge=0, le=1000)]
+
+
+class RowEnvelope(BaseModel):
+    """A trend row's fields as they cross the wire, checked by type and bound, and against each other."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    v: int
+    seq: Index
+    site: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    id: Annotated[str, Field(pattern="^[A-Z2-7]{26}$")]
+    patch_id: Annotated[str, Field(min_length=1, max_length=64)]
+    boot_id: Annotated[int, Field(ge=0, lt=2**32)]
+    first: Index
+    last: Index
+    fs: Annotated[float, Field(gt=0, le=10_000)]
+    missing_s: Seconds
+    unreadable_s: Seconds
+    flagged_s: Seconds
+    beats: Count
+    n_V: Count  # noqa: N815 - the label's own letter
+    n_S: Count  # noqa: N815 - the label's own letter
+    af_s: Seconds
+    hr_min: Rate | None
+    hr_mean: Rate | None
+    hr_max: Rate | None
+    model: Annotated[str, Field(max_length=100)]
+    clock: Clock = Clock()
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Self:
+        covered = (self.last + 1 - self.first) / self.fs
+        parts = (self.missing_s + self.unreadable_s, self.missing_s + self.flagged_s, self.af_s)
+        if not 0 < covered <= 61 or max(parts) > covered + 0.001 or self.n_V + self.n_S > self.beats:
+            raise ValueError("the parts of the row are more than the whole")
+        clock = self.clock
+        numbers = (clock.utc_0, clock.fs, clock.error_s, clock.received_at)
+        if not all(number is None or math.isfinite(number) for number in numbers):
+            raise ValueError("the clock's numbers are not finite")
+        if clock.fs is not None and clock.fs <= 0:
+            raise ValueError("the clock's rate is none")
+        if not 0 <= (clock.utc(self.first) or 0.0) < LAST_UTC:
+            raise ValueError("the clock is out of this world")
+        return self
+
+
 def encode_segment(segment: Segment, seq: int, site: str) -> bytes:
     fields = {f.name: getattr(segment, f.name) for f in dataclasses.fields(segment) if f.name != "counts"}
     fields["screenings"] = [dataclasses.asdict(s) for s in segment.screenings]
@@ -100,15 +170,7 @@ def decode_segment(payload: bytes) -> tuple[Segment, Envelope]:
     Raises:
         PayloadError: `size`, `cbor`, `version`, `schema`, `codec`, `samples`, `hash` or `id`.
     """
-    message = unpack(payload)
-    if message.get("v") != VERSION:
-        raise PayloadError("version", f"Envelope version {message.get('v')!r} is unknown; {VERSION} is read.")
-    try:
-        envelope = Envelope.model_validate(message)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise PayloadError("schema", f"Envelope field {where}: {first['msg']}.") from error
+    envelope = checked(Envelope, _of_this_version(payload), "The envelope of a segment")
     if envelope.codec != CODEC:
         raise PayloadError("codec", f"Codec {envelope.codec!r} is unknown; {CODEC} is read.")
     if len(envelope.uv_per_count) != len(envelope.leads):
@@ -121,6 +183,35 @@ def decode_segment(payload: bytes) -> tuple[Segment, Envelope]:
         raise PayloadError("id", f"Segment {envelope.id}: the id is not that of its patch, boot and span.")
     names = [f.name for f in dataclasses.fields(Segment) if f.name != "counts"]
     return Segment(counts=read_only(counts), **{name: getattr(envelope, name) for name in names}), envelope
+
+
+def encode_row(row: TrendRow, seq: int, site: str) -> bytes:
+    envelope = {"v": VERSION, "seq": seq, "site": site, "sha256": row.sha256}
+    return pack(envelope | dataclasses.asdict(row))
+
+
+def decode_row(payload: bytes) -> tuple[TrendRow, RowEnvelope]:
+    """The row and its envelope, verified: bounds, hash and id.
+
+    Raises:
+        PayloadError: `size`, `cbor`, `version`, `schema`, `hash` or `id`.
+    """
+    if len(payload) > MAX_ROW:
+        raise PayloadError("size", f"The row has {len(payload)} bytes; at most {MAX_ROW} are read.")
+    envelope = checked(RowEnvelope, _of_this_version(payload), "The envelope of a row")
+    row = TrendRow(**{f.name: getattr(envelope, f.name) for f in dataclasses.fields(TrendRow)})
+    if row.sha256 != envelope.sha256:
+        raise PayloadError("hash", f"Row {row.id}: it does not match its sha256.")
+    if row_id(row.patch_id, row.boot_id, row.first) != row.id:
+        raise PayloadError("id", f"Row {row.id}: the id is not that of its patch, boot and first sample.")
+    return row, envelope
+
+
+def _of_this_version(payload: bytes) -> dict[str, Any]:
+    message = unpack(payload)
+    if message.get("v") != VERSION:
+        raise PayloadError("version", f"Envelope version {message.get('v')!r} is unknown; {VERSION} is read.")
+    return message
 
 
 def compress(counts: Counts) -> bytes:

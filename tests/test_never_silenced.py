@@ -40,7 +40,7 @@ def through(networks: Networks, recording: Recording) -> tuple[list[Screening], 
             if isinstance(output, Segment):
                 sent.append(output)
                 said += analysis.push(output)
-            else:
+            elif isinstance(output, Screening):
                 seen.append(output)
     return seen, sent, said
 

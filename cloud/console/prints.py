@@ -12,7 +12,6 @@ from fastapi import APIRouter, HTTPException, Query, Response
 from cloud.ask import UnknownEpisodeError
 from cloud.prints.day import day_report
 from cloud.prints.export import Format, zipped
-from cloud.prints.minutes import Minutes
 from cloud.prints.report import episode_report, strip_document
 from cloud.prints.strip import Style, draw
 from cloud.prints.tracing import Tracing, UnknownPatchError, of_episode, utc_of
@@ -30,7 +29,7 @@ Leads = Annotated[str | None, Query(max_length=200, description="by name, with c
 Moment = Annotated[str, Query(max_length=40, description="2026-05-01T10:00:00+00:00")]
 
 
-def router(store: Store, minutes: Minutes | None = None) -> APIRouter:
+def router(store: Store) -> APIRouter:
     """Its routes read the store and nothing else; each answers with a file, or `{"detail": why not}`."""
     routes = APIRouter()
 
@@ -78,7 +77,7 @@ def router(store: Store, minutes: Minutes | None = None) -> APIRouter:
         end: Annotated[Moment, Query(alias="to")],
     ) -> Response:
         """Between two moments, a week apart at most."""
-        document = day_report(store, patch_id, utc_of(begin), utc_of(end), time.time(), minutes)
+        document = day_report(store, patch_id, utc_of(begin), utc_of(end), time.time())
         return _file(pdf(document), "pdf", "day.pdf")
 
     return routes

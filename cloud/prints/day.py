@@ -10,7 +10,6 @@ from cloud.console.views import NOT_ASSESSED, lasting, moment
 from cloud.prints.chart import Bar, rates_chart
 from cloud.prints.events import Event, gravity
 from cloud.prints.figures import Heart, Rate, shared
-from cloud.prints.minutes import Minutes, NoMinutes
 from cloud.prints.report import screeners
 from cloud.prints.sections import FOOT, event_strips, found_table, method
 from cloud.prints.stays import DAY_S, Day, gathered
@@ -26,16 +25,14 @@ RUNS = ("VF", "VT", "PAUSE", "AFIB", "BRADY", "TACHY", "B", "T")  # whose longes
 MOST_ALERTS = 40
 
 
-def day_report(
-    store: Store, patch_id: str, begin: float, end: float, now: float, minutes: Minutes | None = None
-) -> Document:
+def day_report(store: Store, patch_id: str, begin: float, end: float, now: float) -> Document:
     """What is known of a patch between two moments; `now` is when it is printed. All are Unix seconds.
 
     Raises:
         UsageError: the moments are in the wrong order, or more than a week apart.
         UnknownPatchError: nothing was ever heard of the patch.
     """
-    day = gathered(store, patch_id, begin, end, minutes or NoMinutes())
+    day = gathered(store, patch_id, begin, end)
     stay_of = {stay.episode.id: stay for stay in day.stays}
 
     def when(event: Event) -> str:

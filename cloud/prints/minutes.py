@@ -1,10 +1,10 @@
-"""A row a minute of what the edge heard, also between the episodes; who keeps them is another's matter."""
+"""A row a minute of what the edge heard, also between the episodes, by the clock on the wall."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+
+from cloud.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,15 +25,23 @@ class Minute:
     model: str
 
 
-class Minutes(Protocol):
-    """Where minute rows come from."""
-
-    def minutes(self, patch_id: str, begin: float, end: float) -> Sequence[Minute]:
-        """Rows that begin between two moments, Unix seconds, in order."""
-
-
-class NoMinutes:
-    """No row: a report says so."""
-
-    def minutes(self, patch_id: str, begin: float, end: float) -> Sequence[Minute]:  # noqa: ARG002
-        return ()
+def minutes_of(store: Store, patch_id: str, begin: float, end: float) -> list[Minute]:
+    """Of the patch's trend rows those that begin between two moments, Unix seconds, in order."""
+    return [
+        Minute(
+            begin=row.utc,
+            missing_s=row.missing_s,
+            unreadable_s=row.unreadable_s,
+            flagged_s=row.flagged_s,
+            beats=row.beats,
+            n_v=row.n_V,
+            n_s=row.n_S,
+            af_s=row.af_s,
+            hr_min=row.hr_min,
+            hr_mean=row.hr_mean,
+            hr_max=row.hr_max,
+            model=row.model,
+        )
+        for row in store.trends.rows(patch_id, begin, end)
+        if row.utc is not None
+    ]

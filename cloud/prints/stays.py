@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from cloud.console.views import EpisodeView
 from cloud.prints.events import Event
 from cloud.prints.figures import Heart, heart, united
-from cloud.prints.minutes import Minute, Minutes
+from cloud.prints.minutes import Minute, minutes_of
 from cloud.prints.tracing import MOST_EPISODES, UnknownPatchError, placed
 from cloud.store import Episode, Store
 from models.anyecg.evidence import Span
@@ -90,7 +90,7 @@ class Day:
         return [event for stay in self.stays for event in stay.events()]
 
 
-def gathered(store: Store, patch_id: str, begin: float, end: float, minutes: Minutes) -> Day:
+def gathered(store: Store, patch_id: str, begin: float, end: float) -> Day:
     """See `cloud.prints.day.day_report`."""
     if end - begin > MOST_S:
         raise UsageError(f"This report is of a week at most, not of {(end - begin) / DAY_S:.1f} days.")
@@ -103,5 +103,5 @@ def gathered(store: Store, patch_id: str, begin: float, end: float, minutes: Min
     timeless = sum(episode.utc_0 is None for episode in episodes)
     if not episodes and not any(patch.patch_id == patch_id for patch in store.patches()):
         raise UnknownPatchError(f"There is no patch {patch_id} of which anything came.")
-    rows = minutes.minutes(patch_id, begin, end)
+    rows = minutes_of(store, patch_id, begin, end)
     return Day(patch_id=patch_id, begin=begin, end=end, stays=stays, minutes=rows, timeless=timeless)

@@ -85,9 +85,10 @@ def piece_odds(lead: npt.NDArray[np.float32], fs: float, missing: Mask) -> Float
     return shipped()(indices(lead, fs, missing)) - shipped().threshold
 
 
-def never_silence(window: Window) -> tuple[str, ...]:
+def never_silence(window: Window, beats: npt.NDArray[np.int64] | None = None) -> tuple[str, ...]:
     """`asystole` and `chaos`, whatever the quality; leads reported off and missing samples say nothing.
 
+    `beats`, where already known, are the `r_peaks` of the leads that are on.
     asystole: 3 s without a QRS complex in samples that were measured. A window flat from end to end counts:
     an edge that starts in the middle of an asystole has seen no beat.
     chaos: in two pieces of 2 s a lead is large, without peaks and near a sine (VF filter leakage: Kuo S,
@@ -97,9 +98,10 @@ def never_silence(window: Window) -> tuple[str, ...]:
     if not leads or window.missing.all():
         return ()
     x = window.microvolts[leads]
-    chaos = any(_chaotic(lead, window.missing, window.fs) for lead in x)
-    pause = not chaos and _paused(window, r_peaks(x, window.fs, window.missing))
-    return ("asystole",) * pause + ("chaos",) * chaos
+    if any(_chaotic(lead, window.missing, window.fs) for lead in x):
+        return ("chaos",)
+    found = r_peaks(x, window.fs, window.missing) if beats is None else beats
+    return ("asystole",) * _paused(window, found)
 
 
 def _unmeasured(window: Window, i: int) -> tuple[str, ...]:

@@ -301,7 +301,7 @@ def test_a_store_from_before_that_is_only_read_stays_as_it_was(path: str, older:
     with pytest.raises(DeliveryError, match="no such table: audit"):
         verify(path)
     db = connect(path)
-    assert [migration.name for migration in migrations.pending(db)][-1] == "0004"
+    assert "0004" in {migration.name for migration in migrations.pending(db)}
     db.close()
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.segments import Segmenter, SegmenterState
+from edge.segments import Decided, Segmenter, SegmenterState
 from models.ecg import Counts, Gap, GapReason, Marker, RecordingEnd, SampleBlock, Segment, Window
-from models.verdicts import Quality, Screening
+from models.verdicts import Quality, Screening, TrendRow
 
 FS = 20.0
 FLAG, QUIET, NOISE = 100, 1, 7  # what a made recording says of itself, by its highest sample
@@ -46,14 +46,14 @@ def block(counts: Counts, first: int, fs: float = FS) -> SampleBlock:
     )
 
 
-def play(counts: Counts, cuts: Iterable[int] = (), *, first: int = 0) -> list[Screening | Segment]:
+def play(counts: Counts, cuts: Iterable[int] = (), *, first: int = 0) -> list[Decided]:
     return feed(Segmenter(screen), counts, sorted({0, counts.shape[1], *cuts}), first=first)
 
 
 def feed(
     segmenter: Segmenter, counts: Counts, edges: list[int], *, first: int = 0, ends: bool = True
-) -> list[Screening | Segment]:
-    out: list[Screening | Segment] = []
+) -> list[Decided]:
+    out: list[Decided] = []
     for a, b in itertools.pairwise(edges):
         out += segmenter.push(block(counts[:, a:b], first + a))
     if ends:
@@ -61,11 +61,11 @@ def feed(
     return out
 
 
-def parts(out: Iterable[Screening | Segment]) -> list[Segment]:
+def parts(out: Iterable[Decided]) -> list[Segment]:
     return [o for o in out if isinstance(o, Segment)]
 
 
-def spans(out: Iterable[Screening | Segment]) -> list[tuple[float, float]]:
+def spans(out: Iterable[Decided]) -> list[tuple[float, float]]:
     return [(s.first / FS, (s.last + 1) / FS) for s in parts(out)]
 
 
@@ -121,7 +121,7 @@ def test_an_episode_that_ends_with_the_recording_has_a_final_part_that_covers_it
 
 def test_a_recording_shorter_than_a_window_is_still_judged() -> None:
     out = play(recording(4, [1]))
-    assert [type(o) for o in out] == [Screening, Segment]
+    assert [type(o) for o in out] == [Screening, Segment, TrendRow]
     assert parts(out)[0].final
 
 

@@ -5,28 +5,26 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from cloud.ask import UnknownEpisodeError
 from cloud.prints.day import day_report
 from cloud.prints.events import Event, chosen
 from cloud.prints.figures import Heart, heart, united
-from cloud.prints.minutes import Minute
 from cloud.prints.report import episode_report
 from cloud.prints.strip import Style
 from cloud.prints.tracing import UnknownPatchError, utc_of
 from cloud.prints.typeset import AT_ONCE, Document, caution, pages, pairs, pdf, table, within
 from cloud.sqlite_store import SqliteStore
 from cloud.turns import BusyError
-from models.ecg import Segment
+from models.ecg import Clock, Segment, row_id
 from models.errors import UsageError
-from models.verdicts import Finding
+from models.verdicts import Finding, TrendRow
 from models.wire import encode_segment
 
 UTC_0 = 1_700_000_000.0
@@ -55,27 +53,31 @@ def first_page(document: Document) -> str:
     return words(replace(document, blocks=document.blocks[: kinds.index("page")]))
 
 
-class Rows:
-    """A row a minute, of which ten lack."""
-
-    def minutes(self, patch_id: str, begin: float, end: float) -> Sequence[Minute]:
-        return [
-            Minute(
-                begin=at,
-                missing_s=6.0,
-                unreadable_s=3.0,
-                flagged_s=0.0,
-                beats=70,
-                n_v=1,
-                n_s=2,
-                af_s=0.0,
-                hr_min=60.0,
-                hr_mean=70.0,
-                hr_max=80.0,
-                model="screener/2 0a1b2c3d",
-            )
-            for at in np.arange(begin, end - 600, 60.0)
-        ]
+def keep_rows(store: SqliteStore, begin: float, end: float) -> None:
+    """A row a minute, of which the last ten lack."""
+    clock = Clock(utc_0=begin, fs=100.0, quality="arrival")
+    for first in range(0, round(end - begin - 600) * 100, 6000):
+        row = TrendRow(
+            id=row_id("excerpt", 1, first),
+            patch_id="excerpt",
+            boot_id=1,
+            first=first,
+            last=first + 5999,
+            fs=100.0,
+            missing_s=6.0,
+            unreadable_s=3.0,
+            flagged_s=0.0,
+            beats=70,
+            n_V=1,
+            n_S=2,
+            af_s=0.0,
+            hr_min=60.0,
+            hr_mean=70.0,
+            hr_max=80.0,
+            model="screener/2 0a1b2c3d",
+            clock=clock,
+        )
+        store.trends.commit(row, seq=0, site="home", now=begin)
 
 
 def test_an_episode_s_report_says_first_what_was_not_analysed(kept: SqliteStore, episode_id: str) -> None:
@@ -196,7 +198,10 @@ def test_a_day_says_what_did_not_come_and_that_no_minute_rows_do(kept: SqliteSto
 
 
 def test_a_day_with_minute_rows_tells_of_them_and_of_those_that_lack(kept: SqliteStore) -> None:
-    said = words(day_report(kept, "excerpt", UTC_0 - HOUR, UTC_0 + HOUR, NOW, Rows()))
+    keep_rows(kept, UTC_0 - HOUR, UTC_0 + HOUR)
+    said = words(day_report(kept, "excerpt", UTC_0 - HOUR, UTC_0 + HOUR, NOW))
+    with kept.writing() as db:
+        db.execute("delete from trends")
     assert (
         "By 110 minute rows 11 min 0 s did not reach the edge and 5 min 30 s could not be read there" in said
     )
