@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import getpass
 import json
 import logging
 import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +24,9 @@ from models.evaluation.what import What
 
 if TYPE_CHECKING:
     from cloud.analyst import EpisodeAnalyst
+    from cloud.assignments import Assignments
+    from cloud.people import People
+    from cloud.roles import Person
     from cloud.rules import Spell
     from edge.segments import Screen
     from models.anyecg.chat.consultation import Consultation
@@ -44,7 +48,9 @@ NOTICE = f"AI-generated, not yet reviewed. {WORDING}"
 
 EXTRAS = {  # of pyproject.toml, by what a command misses first
     **dict.fromkeys(("torch", "transformers", "peft", "onnx"), "train"),
-    **dict.fromkeys(("fastapi", "jinja2", "neurokit2", "tokenizers", "llguidance", "uvicorn"), "cloud"),
+    **dict.fromkeys(
+        ("argon2", "fastapi", "jinja2", "neurokit2", "tokenizers", "llguidance", "uvicorn"), "cloud"
+    ),
     **dict.fromkeys(("edfio", "sleepecg", "wfdb"), "recordings"),
     **dict.fromkeys(("bumble", "iotcore"), "sim"),
 }
@@ -59,6 +65,7 @@ app = typer.Typer(
 )
 edge_app = typer.Typer(help="The box beside the bed.", no_args_is_help=True)
 cloud_app = typer.Typer(help="The clinic's node.", no_args_is_help=True)
+user_app = typer.Typer(help="Who may sign in at the node's page.", no_args_is_help=True)
 broker_app = typer.Typer(help="The embedded MQTT broker.", no_args_is_help=True)
 patch_app = typer.Typer(help="A virtual patch.", no_args_is_help=True)
 dataset_app = typer.Typer(help="The anyECG dataset.", no_args_is_help=True)
@@ -72,6 +79,7 @@ for name, group in {
     "train": train_app,
 }.items():
     app.add_typer(group, name=name)
+cloud_app.add_typer(user_app, name="user")
 
 Record = Annotated[str, typer.Argument(metavar="RECORD", help="WFDB record, .edf file, or 'excerpt'.")]
 Config = Annotated[Path | None, typer.Option("--config", metavar="FILE.toml", help="Absent: the defaults.")]
@@ -442,7 +450,104 @@ def cloud_run(config: Config = None, verbose: Verbose = False) -> None:
     from models.config import load
 
     _log(verbose)
-    asyncio.run(serve(load(config, CloudConfig)))
+    asyncio.run(serve(load(config, CloudConfig), _say))
+
+
+User = Annotated[str, typer.Argument(metavar="NAME", help="Of the user.")]
+PatchId = Annotated[str, typer.Argument(metavar="PATCH", help="Its id.")]
+
+
+@user_app.command("add")
+def user_add(
+    name: User,
+    role: Annotated[str, typer.Option(help="viewer, nurse, clinician, operator or admin.")],
+    wards: Annotated[str, typer.Option(metavar="A,B", help="Whose patches a user sees.")] = "",
+    config: Config = None,
+) -> None:
+    """Make a user; the password is asked for, or is the first line of stdin."""
+    from cloud.roles import role_of, wards_of
+
+    with _people(config) as (people, _, who):
+        people.add(who, name, _password(), role_of(role), wards_of(wards))
+
+
+@user_app.command("list")
+def user_list(config: Config = None) -> None:
+    """One JSON object a line on stdout."""
+    with _people(config) as (people, _, _who):
+        for user in people.users():
+            print(json.dumps(asdict(user)))
+
+
+@user_app.command("disable")
+def user_disable(name: User, config: Config = None) -> None:
+    """Out at once, and not in again."""
+    with _people(config) as (people, _, who):
+        people.disable(who, name)
+
+
+@user_app.command("password")
+def user_password(name: User, config: Config = None) -> None:
+    """Give a user a new password, which ends the sessions; it is asked for, or is the first line of stdin."""
+    with _people(config) as (people, _, who):
+        people.set_password(who, name, _password())
+
+
+@cloud_app.command("assign")
+def cloud_assign(
+    patch: PatchId,
+    patient: Annotated[str, typer.Option(metavar="ID", help="Of the patient; no name.")],
+    ward: Annotated[str, typer.Option(help="Who sees what the patch records.")],
+    begin: Annotated[
+        str | None, typer.Option("--from", metavar="2026-12-31T08:30", help="Absent: now.")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Put a patch on a patient, or move it; what it has recorded stays where it is."""
+    from cloud.assignments import begin_of
+
+    with _people(config) as (_, assignments, who):
+        start = begin_of(begin or "")
+        print(json.dumps(asdict(assignments.assign(who, patch, patient, ward, start=start))))
+
+
+@cloud_app.command("unassign")
+def cloud_unassign(patch: PatchId, config: Config = None) -> None:
+    """From now on the patch is on nobody."""
+    with _people(config) as (_, assignments, who):
+        print(json.dumps(asdict(assignments.end(who, patch))))
+
+
+@contextlib.contextmanager
+def _people(config: Path | None) -> Iterator[tuple[People, Assignments, Person]]:
+    """The users and assignments of cloud.toml's store, and who is at this terminal."""
+    from cloud.assignments import Assignments
+    from cloud.config import CloudConfig
+    from cloud.people import People
+    from cloud.roles import Person, Role
+    from cloud.store import open_store
+    from models.config import load
+
+    chosen = load(config, CloudConfig)
+    store = open_store(chosen.store)
+    try:
+        yield (
+            People(store, chosen.people),
+            Assignments(store),
+            Person(name=f"{getpass.getuser()} at the terminal", role=Role.ADMIN),
+        )
+    finally:
+        store.close()
+
+
+def _password() -> str:
+    """Asked for twice at a terminal, else the first line of stdin; never an argument, which others can read."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    password = getpass.getpass("Password: ")
+    if getpass.getpass("Again: ") != password:
+        raise UsageError("The two passwords differ.")
+    return password
 
 
 @broker_app.command("run")

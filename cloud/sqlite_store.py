@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
+from cloud.assignments import tenure
 from cloud.memory import Memory
 from cloud.rows import (
     ALERT,
@@ -319,8 +321,13 @@ class SqliteStore(Memory):
         row = self.one("select * from alerts where id = ?", alert_id)
         return stored_alert(row) if row else None
 
-    def open_alert(self, patch_id: str) -> Alert | None:
-        row = self.one("select alert from alerts where patch_id = ? order by shown_at desc limit 1", patch_id)
+    def open_alert(self, patch_id: str, at: float | None = None) -> Alert | None:
+        row = self.one(
+            "select alert from alerts where patch_id = ? and coalesce(sampled_at, shown_at) >= ?"
+            " and coalesce(sampled_at, shown_at) < ? order by shown_at desc limit 1",
+            patch_id,
+            *tenure(self, patch_id, time.time() if at is None else at),
+        )
         return ALERT.validate_json(row["alert"]) if row else None
 
     def patches(self) -> list[Patch]:

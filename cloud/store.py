@@ -14,12 +14,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from models.anyecg.evidence import Evidence
 from models.ecg import Segment
 from models.errors import UsageError
 from models.verdicts import Alert, Finding, Report
+
+if TYPE_CHECKING:
+    from cloud.sqlite_store import SqliteStore
 
 
 class Receipt(StrEnum):
@@ -178,6 +181,7 @@ class Event:
     "report":    {episode_id, patch_id, report_id, part}
     "alert":     {change: raised | raised again | added | corrected, alert: {...}}
     "technical": {change: raised | cleared, technical: {...}}
+    "assignment": {patch_id, wards: [ward...]} it came to another patient or ward, or to nobody
     "patch":     {patch_id, online, heard_at, heartbeat, unreadable_s, missing_s, unreadable_run_s}
     finding = {id, segment_id, label, code, first, last, leads, probability, evidence, open}
     alert = Alert's fields by name, priority as its word
@@ -280,7 +284,8 @@ class Store(Protocol):
 
     def alert(self, alert_id: str) -> StoredAlert | None: ...
 
-    def open_alert(self, patch_id: str) -> Alert | None: ...
+    def open_alert(self, patch_id: str, at: float | None = None) -> Alert | None:
+        """The one of who had the patch `at` that time; None: who has it now."""
 
     def patches(self) -> list[Patch]: ...
 
@@ -323,8 +328,8 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
-def open_store(url: str) -> Store:
-    """The store behind a URL: `sqlite:///path/of/file.db`."""
+def open_store(url: str) -> SqliteStore:
+    """The store behind a URL, `sqlite:///path/of/file.db`: a `Store`, and the `Memory` of other concerns."""
     scheme, _, path = url.partition(":///")
     if scheme != "sqlite" or not path:
         raise UsageError(

@@ -61,7 +61,8 @@ class Worker(threading.Thread):
         """One job; False when its lease had run out and another worker has it."""
         parts = self._store.parts(job.episode_id)
         episode = self._analysed(job.episode_id, parts)
-        before = self._store.open_alert(job.patch_id)
+        begin = parts[0]
+        before = self._store.open_alert(job.patch_id, begin.clock.utc(begin.first))  # of whom it was on then
         alert, change = judge(before, episode.causes, parts[-1])
         outcome = Outcome(
             episode_id=job.episode_id,
