@@ -473,10 +473,9 @@ def user_add(
 
 @user_app.command("list")
 def user_list(config: Config = None) -> None:
-    """One JSON object a line on stdout."""
+    """JSON on stdout."""
     with _people(config) as (people, _, _who):
-        for user in people.users():
-            print(json.dumps(asdict(user)))
+        print(json.dumps([asdict(user) for user in people.users()]))
 
 
 @user_app.command("disable")
@@ -541,7 +540,7 @@ def _people(config: Path | None) -> Iterator[tuple[People, Assignments, Person]]
 
 
 def _password() -> str:
-    """Asked for twice at a terminal, else the first line of stdin; never an argument, which others can read."""
+    """Asked for twice at a terminal, else the first line of stdin; never an argument, which others read."""
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\n")
     password = getpass.getpass("Password: ")

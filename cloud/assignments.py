@@ -117,7 +117,7 @@ class Assignments:
             row = {"patch_id": patch_id, "patient_id": patient_id, "ward": ward, "start_at": begin}
             number = db.table("assignments").insert({**row, "end_at": None}).last_pk
             self._record(db, who.name, "assign" if held is None else "move", patch_id, row)
-            self._tell(patch_id, [ward, held.ward if held else UNASSIGNED], now)
+            self._memory.tell("assignment", {}, now)
         return _assignment({**row, "id": number, "end_at": None})
 
     def end(self, who: Person, patch_id: str) -> Assignment:
@@ -129,7 +129,7 @@ class Assignments:
                 raise UsageError(f"Patch {patch_id} is on no patient.")
             db.table("assignments").update(held.id, {"end_at": now})
             self._record(db, who.name, "end", patch_id, {"patient_id": held.patient_id, "ward": held.ward})
-            self._tell(patch_id, [held.ward, UNASSIGNED], now)
+            self._memory.tell("assignment", {}, now)
         return held
 
     def _held_by(self, who: Person, patch_id: str) -> Assignment | None:
@@ -165,9 +165,6 @@ class Assignments:
             return
         self._permit(who, before["ward"], f"There is no patient {patient['id']} in your wards.")
         db.table("patients").update(before["id"], {key: value for key, value in patient.items() if value})
-
-    def _tell(self, patch_id: str, wards: list[str], now: float) -> None:
-        self._memory.tell("assignment", {"patch_id": patch_id, "wards": sorted(set(wards))}, now)
 
 
 def tenure(memory: Memory, patch_id: str, utc: float) -> tuple[float, float]:

@@ -91,8 +91,8 @@ def check_encrypted(config: CloudConfig) -> None:
     if config.tls is None:
         if not config.local:
             raise UsageError(
-                f"host = {config.host!r} is beyond this machine, which needs encryption: give certificate and "
-                "key under [tls] in cloud.toml."
+                f"host = {config.host!r} is beyond this machine, which needs encryption: give certificate "
+                "and key under [tls] in cloud.toml."
             )
         return
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -138,7 +138,6 @@ async def _serve_page(store: SqliteStore, config: CloudConfig, asking: Asking | 
     from cloud.console.app import create_app
 
     app = create_app(store, config.site, asking, config.people, local=config.local)
-    tls = {"ssl_certfile": config.tls.certificate, "ssl_keyfile": config.tls.key} if config.tls else {}
     options = uvicorn.Config(
         app,
         host=config.host,
@@ -147,7 +146,8 @@ async def _serve_page(store: SqliteStore, config: CloudConfig, asking: Asking | 
         lifespan="on",
         timeout_graceful_shutdown=1,
         proxy_headers=False,  # whoever is on this machine could claim another address
-        **tls,
+        ssl_certfile=config.tls and config.tls.certificate,
+        ssl_keyfile=config.tls and config.tls.key,
     )
     server = uvicorn.Server(options)
     # uvicorn would raise the signal again when it is done, and end the process before everybody else has.

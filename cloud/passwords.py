@@ -77,7 +77,7 @@ def typed(text: str) -> str:
 
 
 class Brake:
-    """After `free` failed attempts in a row, their author waits 1 s, 2 s, 4 s and so on, up to `longest_s`."""
+    """After `free` failed attempts in a row their author waits 1 s, 2 s, 4 s and so on up to `longest_s`."""
 
     def __init__(self, free: int, longest_s: float) -> None:
         self._free, self._longest_s = free, longest_s

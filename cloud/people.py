@@ -130,7 +130,7 @@ class People:
     def sign_in(self, name: str, password: str) -> str:
         """A new session's token; RefusedError."""
         row = self._memory.one("select * from users where name = ? and not disabled", name.strip().lower())
-        if not self._passwords.fits(password, row and row["hash"]):
+        if not self._passwords.fits(password, row["hash"] if row else None):
             raise RefusedError("Wrong name or password.")
         assert row is not None
         if self._passwords.outdated(row["hash"]):

@@ -181,7 +181,7 @@ class Event:
     "report":    {episode_id, patch_id, report_id, part}
     "alert":     {change: raised | raised again | added | corrected, alert: {...}}
     "technical": {change: raised | cleared, technical: {...}}
-    "assignment": {patch_id, wards: [ward...]} it came to another patient or ward, or to nobody
+    "assignment": {}           a patch came into other hands; of which wards, not everybody may know
     "patch":     {patch_id, online, heard_at, heartbeat, unreadable_s, missing_s, unreadable_run_s}
     finding = {id, segment_id, label, code, first, last, leads, probability, evidence, open}
     alert = Alert's fields by name, priority as its word

@@ -23,7 +23,7 @@ from cloud.config import PeopleConfig
 from cloud.console import views
 from cloud.console.live import Hub
 from cloud.console.seen import Seen
-from cloud.console.session import FOREIGN, Door, Needs, Render, doors, foreign
+from cloud.console.session import FOREIGN, Door, Render, doors, foreign, needs
 from cloud.console.staff import staff
 from cloud.console.views import EpisodeView
 from cloud.roles import Action, Role, may
@@ -48,7 +48,7 @@ OFF = "Nothing can be asked here: the language model is off (chat.size in cloud.
 STATUS: dict[type[AnyEcgError], int] = {UnknownEpisodeError: 404, BusyError: 503}
 
 
-Seeing = Annotated[Seen, Depends(Needs(Action.SEE))]
+Seeing = Annotated[Seen, Depends(needs(Action.SEE))]
 
 
 def create_app(
@@ -91,7 +91,7 @@ def create_app(
     _interface(app, store)
     _ask(app, asking)
 
-    @app.get("/events", include_in_schema=False, dependencies=[Depends(Needs(Action.SEE))])
+    @app.get("/events", include_in_schema=False, dependencies=[Depends(needs(Action.SEE))])
     async def events(request: Request, after: int | None = None) -> StreamingResponse:
         seen = request.headers.get("last-event-id")
         start = int(seen) if seen and seen.isdigit() else after
@@ -133,7 +133,7 @@ def _pages(app: FastAPI, store: SqliteStore, render: Render) -> None:
         }
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    def index(seen: Annotated[Seen, Depends(Needs(Action.STATUS))]) -> HTMLResponse:
+    def index(seen: Annotated[Seen, Depends(needs(Action.STATUS))]) -> HTMLResponse:
         if seen.person.role is Role.PATIENT:
             patches = views.patch_rows(seen, time.time())
             return render("mine.html", person=seen.person, patches=patches)
@@ -159,7 +159,7 @@ def _pages(app: FastAPI, store: SqliteStore, render: Render) -> None:
 
 
 def _interface(app: FastAPI, store: SqliteStore) -> None:
-    figures = [Depends(Needs(Action.FIGURES))]
+    figures = [Depends(needs(Action.FIGURES))]
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:
@@ -222,7 +222,7 @@ def _ask(app: FastAPI, asking: Asking | None) -> None:
         return JSONResponse({"detail": f"{where or 'request'}: {first['msg']}."}, status_code=422)
 
     @app.post("/ask")
-    def ask(asked: Asked, seen: Annotated[Seen, Depends(Needs(Action.ASK))]) -> StreamingResponse:
+    def ask(asked: Asked, seen: Annotated[Seen, Depends(needs(Action.ASK))]) -> StreamingResponse:
         """A JSON object a line, as `cloud.ask.Asking.stream` makes them; or `{"detail": why not}`."""
         if asking is None:
             raise HTTPException(503, OFF)

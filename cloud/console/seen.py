@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from cloud.assignments import Assignments
 from cloud.roles import EVERYWHERE, UNASSIGNED, Action, Person, may
@@ -70,19 +70,23 @@ class Seen:
 
     # -- whose it is ---------------------------------------------------------------------------------
 
-    def patient(self, patch_id: str, first: float, last: float | None = None) -> dict[str, Any] | None:
+    def patient(self, patch_id: str, first: float, last: float | None = None) -> dict[str, str] | None:
         """Whom the patch was on, by name or by pseudonym; None: on nobody."""
         held = self._assignments.during(patch_id, first, first if last is None else last)
         mine = next((one for one in held if one and may(self.person, Action.STATUS, one)), None)
-        known = mine and self._assignments.patient(mine.patient_id)
+        known = self._assignments.patient(mine.patient_id) if mine else None
         if mine is None or known is None:
             return None
         if not may(self.person, Action.NAMES, mine):
-            return {"name": known.pseudonym, "ward": mine.ward}
-        named = {"name": known.name or known.id, "ward": mine.ward, "born": known.born, "phone": known.phone}
-        return {key: value for key, value in named.items() if value}
+            return {"name": known.pseudonym, "ward": mine.ward, "born": "", "phone": ""}
+        return {
+            "name": known.name or known.id,
+            "ward": mine.ward,
+            "born": known.born,
+            "phone": known.phone,
+        }
 
-    def patient_of(self, episode: Episode) -> dict[str, Any] | None:
+    def patient_of(self, episode: Episode) -> dict[str, str] | None:
         return self.patient(episode.patch_id, *_span(episode))
 
     def _sees(self, action: Action, patch_id: str, first: float, last: float | None = None) -> bool:
@@ -102,10 +106,10 @@ class Seen:
         return self._sees(Action.SEE, alert.patch_id, alert.raised_at, max(alert.raised_at, until))
 
     def _sees_event(self, event: Event) -> bool:
-        """What an event does not tell whose it is, only those see who see every ward."""
+        """News that name nothing are everybody's; of what names no patch, only theirs who see every ward."""
         data = event.data
-        if "wards" in data:
-            return any(may(self.person, Action.SEE, ward) for ward in data["wards"])
+        if not data:
+            return True
         if "episode_id" in data:
             return self.episode(data["episode_id"]) is not None
         patch_id = data.get("technical", data).get("patch_id")

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
@@ -122,17 +122,17 @@ def person(request: Request) -> Person:
 Who = Annotated[Person, Depends(person)]
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """A dependency of a route: that the role allows the action; its value is what the person sees."""
+@cache
+def needs(action: Action) -> Callable[[Request, Person], Seen]:
+    """The dependency of a route that the role must allow the action; its value is what the person sees."""
 
-    action: Action
-
-    def __call__(self, request: Request, who: Who) -> Seen:
-        if not may(who, self.action):
-            raise HTTPException(403, f"Your role, {who.role}, does not allow this ({self.action}).")
+    def permitted(request: Request, who: Who) -> Seen:
+        if not may(who, action):
+            raise HTTPException(403, f"Your role, {who.role}, does not allow this ({action}).")
         door: Door = request.app.state.door
         return door.seen(who)
+
+    return permitted
 
 
 async def form(request: Request) -> dict[str, str]:

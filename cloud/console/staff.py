@@ -11,13 +11,13 @@ from fastapi.responses import RedirectResponse, Response
 
 from cloud.assignments import begin_of
 from cloud.console.seen import Seen
-from cloud.console.session import Door, Form, Needs, Render, status_of
+from cloud.console.session import Door, Form, Render, needs, status_of
 from cloud.console.views import moment
 from cloud.roles import UNASSIGNED, Action, Role, may, role_of, wards_of
 from models.errors import UsageError
 
-Managing = Annotated[Seen, Depends(Needs(Action.PEOPLE))]
-Assigning = Annotated[Seen, Depends(Needs(Action.ASSIGN))]
+Managing = Annotated[Seen, Depends(needs(Action.PEOPLE))]
+Assigning = Annotated[Seen, Depends(needs(Action.ASSIGN))]
 
 
 def staff(app: FastAPI, door: Door, render: Render) -> None:
