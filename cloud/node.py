@@ -146,8 +146,8 @@ async def _serve_page(store: SqliteStore, config: CloudConfig, asking: Asking | 
         lifespan="on",
         timeout_graceful_shutdown=1,
         proxy_headers=False,  # whoever is on this machine could claim another address
-        ssl_certfile=config.tls and config.tls.certificate,
-        ssl_keyfile=config.tls and config.tls.key,
+        ssl_certfile=config.tls.certificate if config.tls else None,
+        ssl_keyfile=config.tls.key if config.tls else None,
     )
     server = uvicorn.Server(options)
     # uvicorn would raise the signal again when it is done, and end the process before everybody else has.
