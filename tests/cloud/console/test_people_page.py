@@ -99,7 +99,7 @@ def test_a_nurse_puts_a_patch_on_a_patient_moves_it_and_ends_it(
     assert whos == {"nurse-a"}
 
 
-@pytest.mark.parametrize("path", ["people", "patches", "login"])
+@pytest.mark.parametrize("path", ["people", "patches", "password"])
 @pytest.mark.parametrize("width", [390, 1500])
 def test_the_pages_of_people_fit_a_phone_and_a_desk(
     page: Page, server: Any, people: People, wards: None, path: str, width: int

@@ -136,7 +136,8 @@ def test_a_reassigned_patch_leaves_its_old_data_with_its_old_patient(
     with monkeypatch.context() as then:
         then.setattr("cloud.assignments.time.time", lambda: moved)
         assignments.assign(LOCAL, "patch", "two", "B", name="Bert Holm")
-    new = commit(10, patch_id="patch", begin=10)  # recorded 200 s after sample 0
+    spans = [("V", 50_500, 50_530)]
+    new = commit(10, patch_id="patch", begin=10, spans=spans, at=50_530)  # 202 s after sample 0
     beat("patch")
     before, after = enter("nurse-a"), enter("nurse-b")
     assert (statuses(before, old.episode_id), statuses(before, new.episode_id)) == ({200}, {404})
