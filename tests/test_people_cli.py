@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -13,39 +13,38 @@ from pathlib import Path
 
 import pytest
 
+from anyecg import main
 from cloud.assignments import Assignments
 from cloud.people import People, RefusedError
 from cloud.sqlite_store import SqliteStore
 
 ROOT = Path(__file__).resolve().parents[1]
 PASSWORD, OTHER = "correct horse battery", "another horse battery"
-Command = Callable[..., subprocess.CompletedProcess[str]]
+Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def cloud(tmp_path: Path) -> Command:
+def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """`anyecg cloud ...` with what is typed: exit code, stdout and stderr."""
     config = tmp_path / "cloud.toml"
     config.write_text(f'store = "sqlite:///{tmp_path}/cloud.db"\n')
 
-    def run(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "anyecg", "cloud", *arguments, "--config", str(config)],
-            cwd=ROOT,
-            input=typed,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+    def run(*arguments: str, typed: str = "") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["anyecg", "cloud", *arguments, "--config", str(config)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
 
     return run
 
 
-def refused(done: subprocess.CompletedProcess[str]) -> str:
+def refused(done: tuple[int, str, str]) -> str:
     """The one sentence on stderr."""
-    assert done.returncode == 2
-    assert done.stdout == ""
-    (line,) = done.stderr.strip().splitlines()
+    code, out, err = done
+    assert (code, out) == (2, "")
+    (line,) = err.strip().splitlines()
     return line
 
 
@@ -53,13 +52,12 @@ def test_users_are_made_listed_disabled_and_get_new_passwords(cloud: Command, tm
     add = ("user", "add", "anna", "--role", "nurse", "--wards", "A, B")
     assert "must be an admin" in refused(cloud(*add, typed=f"{PASSWORD}\n"))
     for made in (("user", "add", "chief", "--role", "admin"), add):
-        done = cloud(*made, typed=f"{PASSWORD}\n")
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert cloud(*made, typed=f"{PASSWORD}\n") == (0, "", "")
     assert "12 to 256" in refused(cloud("user", "password", "anna", typed="short\n"))
-    assert cloud("user", "password", "anna", typed=f"{OTHER}\n").returncode == 0
-    assert cloud("user", "disable", "anna").returncode == 0
+    assert cloud("user", "password", "anna", typed=f"{OTHER}\n") == (0, "", "")
+    assert cloud("user", "disable", "anna") == (0, "", "")
     assert "last admin" in refused(cloud("user", "disable", "chief"))
-    assert json.loads(cloud("user", "list").stdout) == [
+    assert json.loads(cloud("user", "list")[1]) == [
         {"name": "anna", "role": "nurse", "wards": ["A", "B"], "disabled": True},
         {"name": "chief", "role": "admin", "wards": [], "disabled": False},
     ]
@@ -76,12 +74,12 @@ def test_users_are_made_listed_disabled_and_get_new_passwords(cloud: Command, tm
 def test_patches_are_assigned_moved_and_ended(cloud: Command, tmp_path: Path) -> None:
     begin = "2026-01-02T03:04+00:00"
     done = cloud("assign", "p", "--patient", "one", "--ward", "A", "--from", begin)
-    assert json.loads(done.stdout)["start"] == 1767323040.0
+    assert json.loads(done[1])["start"] == 1767323040.0
     assert "from now on only" in refused(
         cloud("assign", "p", "--patient", "two", "--ward", "A", "--from", begin)
     )
-    assert json.loads(cloud("assign", "p", "--patient", "two", "--ward", "B").stdout)["end"] is None
-    assert json.loads(cloud("unassign", "p").stdout)["patient_id"] == "two"
+    assert json.loads(cloud("assign", "p", "--patient", "two", "--ward", "B")[1])["end"] is None
+    assert json.loads(cloud("unassign", "p")[1])["patient_id"] == "two"
     assert "on no patient" in refused(cloud("unassign", "p"))
     store = SqliteStore(str(tmp_path / "cloud.db"))
     held = Assignments(store).during("p", 1767323040.0, time.time())
@@ -121,5 +119,5 @@ def test_at_a_terminal_the_password_is_asked_for_twice_and_never_shown(
         os.close(terminal)
         assert os.waitstatus_to_exitcode(status) == code
         assert b"horse" not in shown
-    (chief,) = json.loads(cloud("user", "list").stdout)
+    (chief,) = json.loads(cloud("user", "list")[1])
     assert chief["name"] == "chief"
