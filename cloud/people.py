@@ -75,7 +75,9 @@ class People:
         if role is Role.PATIENT:
             raise UsageError("A patient's user is made by the patient, with a code from the page of patches.")
         row = {"name": _name(name), "role": str(role), "wards": _wards(wards)}
-        self._insert(who.name, {**row, "hash": self._passwords.hash(password)})
+        row["hash"] = self._passwords.hash(password)
+        with self._memory.writing() as db:
+            self._put(db, who.name, row)
 
     def disable(self, who: Person, name: str) -> None:
         """Out at once, and not in again; UsageError for the last admin."""
@@ -102,10 +104,6 @@ class People:
             db.table("users").update(name, {"hash": kept})
             self._end_sessions(db, name)
             self._record(db, who.name, "change password", name, {})
-
-    def _insert(self, who: str, row: Row) -> None:
-        with self._memory.writing() as db:
-            self._put(db, who, row)
 
     def _put(self, db: Database, who: str, row: Row) -> None:
         if not self.any() and row["role"] != Role.ADMIN:

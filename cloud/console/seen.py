@@ -61,9 +61,6 @@ class Seen:
     def evidence(self, report: Report) -> Evidence | None:
         return self._store.evidence(report.id) if self.episode(report.episode_id) else None
 
-    def last_event(self) -> int:
-        return self._store.last_event()
-
     def of(self, events: Sequence[Event]) -> list[Event]:
         """Those of the events that are theirs."""
         return [event for event in events if self._sees_event(event)]
