@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import getpass
 import json
 import logging
 import os
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +25,10 @@ from models.evaluation.what import What
 
 if TYPE_CHECKING:
     from cloud.analyst import EpisodeAnalyst
+    from cloud.assignments import Assignments
+    from cloud.people import People
     from cloud.prints.command import Wanted
+    from cloud.roles import Person
     from cloud.rules import Spell
     from edge.recorded import Recorded
     from edge.segments import Screen
@@ -48,7 +52,7 @@ NOTICE = f"AI-generated, not yet reviewed. {WORDING}"
 EXTRAS = {  # of pyproject.toml, by what a command misses first
     **dict.fromkeys(("torch", "transformers", "peft", "onnx"), "train"),
     **dict.fromkeys(
-        ("fastapi", "jinja2", "neurokit2", "tokenizers", "llguidance", "typst", "uvicorn"), "cloud"
+        ("argon2", "fastapi", "jinja2", "neurokit2", "tokenizers", "llguidance", "typst", "uvicorn"), "cloud"
     ),
     **dict.fromkeys(("edfio", "sleepecg", "wfdb"), "recordings"),
     **dict.fromkeys(("bumble", "iotcore"), "sim"),
@@ -64,6 +68,7 @@ app = typer.Typer(
 )
 edge_app = typer.Typer(help="The box beside the bed.", no_args_is_help=True)
 cloud_app = typer.Typer(help="The clinic's node.", no_args_is_help=True)
+user_app = typer.Typer(help="Who may sign in at the node's page.", no_args_is_help=True)
 broker_app = typer.Typer(help="The embedded MQTT broker.", no_args_is_help=True)
 patch_app = typer.Typer(help="A virtual patch.", no_args_is_help=True)
 audit_app = typer.Typer(help="The chain of all that happened in a cloud node.", no_args_is_help=True)
@@ -79,6 +84,7 @@ for name, group in {
     "train": train_app,
 }.items():
     app.add_typer(group, name=name)
+cloud_app.add_typer(user_app, name="user")
 
 Record = Annotated[str, typer.Argument(metavar="RECORD", help="WFDB record, .edf file, or 'excerpt'.")]
 Config = Annotated[Path | None, typer.Option("--config", metavar="FILE.toml", help="Absent: the defaults.")]
@@ -494,11 +500,107 @@ def cloud_run(config: Config = None, verbose: Verbose = False) -> None:
     from models.config import load
 
     _log(verbose)
-    asyncio.run(serve(load(config, CloudConfig)))
+    asyncio.run(serve(load(config, CloudConfig), _say))
+
+
+User = Annotated[str, typer.Argument(metavar="NAME", help="Of the user.")]
+PatchId = Annotated[str, typer.Argument(metavar="PATCH", help="Its id.")]
+
+
+@user_app.command("add")
+def user_add(
+    name: User,
+    role: Annotated[str, typer.Option(help="viewer, nurse, clinician, operator or admin.")],
+    wards: Annotated[str, typer.Option(metavar="A,B", help="Whose patches a user sees.")] = "",
+    config: Config = None,
+) -> None:
+    """Make a user; the password is asked for, or is the first line of stdin."""
+    from cloud.roles import role_of, wards_of
+
+    with _people(config) as (people, _, who):
+        people.add(who, name, _password(), role_of(role), wards_of(wards))
+
+
+@user_app.command("list")
+def user_list(config: Config = None) -> None:
+    """JSON on stdout."""
+    with _people(config) as (people, _, _who):
+        print(json.dumps([asdict(user) for user in people.users()]))
+
+
+@user_app.command("disable")
+def user_disable(name: User, config: Config = None) -> None:
+    """Out at once, and not in again."""
+    with _people(config) as (people, _, who):
+        people.disable(who, name)
+
+
+@user_app.command("password")
+def user_password(name: User, config: Config = None) -> None:
+    """Give a user a new password, which ends the sessions; it is asked for, or is the first line of stdin."""
+    with _people(config) as (people, _, who):
+        people.set_password(who, name, _password())
+
+
+@cloud_app.command("assign")
+def cloud_assign(
+    patch: PatchId,
+    patient: Annotated[str, typer.Option(metavar="ID", help="Of the patient; no name.")],
+    ward: Annotated[str, typer.Option(help="Who sees what the patch records.")],
+    begin: Annotated[
+        str | None, typer.Option("--from", metavar="2026-12-31T08:30", help="Absent: now.")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Put a patch on a patient, or move it; what it has recorded stays where it is."""
+    from cloud.assignments import begin_of
+
+    with _people(config) as (_, assignments, who):
+        start = begin_of(begin or "")
+        print(json.dumps(asdict(assignments.assign(who, patch, patient, ward, start=start))))
+
+
+@cloud_app.command("unassign")
+def cloud_unassign(patch: PatchId, config: Config = None) -> None:
+    """From now on the patch is on nobody."""
+    with _people(config) as (_, assignments, who):
+        print(json.dumps(asdict(assignments.end(who, patch))))
+
+
+@contextlib.contextmanager
+def _people(config: Path | None) -> Iterator[tuple[People, Assignments, Person]]:
+    """The users and assignments of cloud.toml's store, and who is at this terminal."""
+    from cloud.assignments import Assignments
+    from cloud.config import CloudConfig
+    from cloud.people import People
+    from cloud.roles import Person, Role
+    from cloud.store import open_store
+    from models.config import load
+
+    chosen = load(config, CloudConfig)
+    store = open_store(chosen.store)
+    try:
+        yield (
+            People(store, chosen.people),
+            Assignments(store),
+            Person(name=f"{getpass.getuser()} at the terminal", role=Role.ADMIN),
+        )
+    finally:
+        store.close()
+
+
+def _password() -> str:
+    """Asked for twice at a terminal, else the first line of stdin; never an argument, which others read."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    password = getpass.getpass("Password: ")
+    if getpass.getpass("Again: ") != password:
+        raise UsageError("The two passwords differ.")
+    return password
 
 
 Episode = Annotated[str | None, typer.Option(metavar="ID", help="An episode.")]
-PatchId = Annotated[str | None, typer.Option("--patch", metavar="ID", help="A patch, between two moments.")]
+OfPatch = Annotated[str | None, typer.Option("--patch", metavar="ID", help="A patch, between two moments.")]
 From = Annotated[
     str | None,
     typer.Option("--from", metavar="T", help="Patch: 2026-05-01T10:00+00:00; episode: its seconds."),
@@ -515,7 +617,7 @@ def cloud_print(
         Path, typer.Option("-o", "--out", metavar="FILE", help=".pdf; of an episode .svg, .png too.")
     ],
     episode: Episode = None,
-    patch: PatchId = None,
+    patch: OfPatch = None,
     start: From = None,
     end: To = None,
     config: StoreOf = None,
@@ -532,7 +634,7 @@ def cloud_print(
 def cloud_export(
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Gets the files.")],
     episode: Episode = None,
-    patch: PatchId = None,
+    patch: OfPatch = None,
     start: From = None,
     end: To = None,
     as_edf: Annotated[bool, typer.Option("--edf", help="EDF+ instead of WFDB.")] = False,

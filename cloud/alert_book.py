@@ -27,6 +27,7 @@ from cloud.alerts import (
     Undo,
     step,
 )
+from cloud.assignments import tenure
 from cloud.audit import Audit
 from cloud.config import EscalationStep
 from cloud.deliveries import Deliveries, Delivery
@@ -74,7 +75,8 @@ class AlertBook:
 
     def take(self, db: Database, outcome: Outcome, segment: Row, now: float) -> None:
         """What an analysed part means for its patient's alerts, inside the transaction of the job."""
-        for called in outcome.judge(self.docket(segment["patch_id"], outcome.episode_id)):
+        patch_id, at = segment["patch_id"], self._began(outcome.episode_id, now)
+        for called in outcome.judge(self.docket(patch_id, at, outcome.episode_id)):
             row = self._row(called.alert.id)
             rule = None if called.quiet is None else self._rules.quiet(called.quiet)
             action = Evidence(alert=called.alert, change=called.change, quiet=rule)
@@ -85,16 +87,16 @@ class AlertBook:
             for f, _ in finding_sets(outcome)
             if f.first <= segment["last"] and f.last >= segment["first"]
         }
-        for row in self._rows("patch_id = ? and state = 'acknowledged'", segment["patch_id"]):
+        for row in self._rows_of(patch_id, at, "state = 'acknowledged'"):
             if standing_of(row).alert.label in shown:
                 self._apply(db, row, Recur(), now)
 
-    def docket(self, patch_id: str, episode_id: str = "") -> Docket:
-        """The patient's alerts that are not resolved, and those that are but tell of this episode."""
-        rows = self._rows(
-            "patch_id = ? and (state != 'resolved' or instr(alert, ?) > 0)"
-            " order by priority desc, shown_at desc, id",
+    def docket(self, patch_id: str, at: float, episode_id: str = "") -> Docket:
+        """Alerts, not resolved or telling of this episode, of the patient who had the patch `at`."""
+        rows = self._rows_of(
             patch_id,
+            at,
+            "(state != 'resolved' or instr(alert, ?) > 0) order by priority desc, shown_at desc, id",
             episode_id or "no episode",
         )
         standing = [standing_of(row) for row in rows]
@@ -273,6 +275,21 @@ class AlertBook:
 
     def _rows(self, where: str, *values: object) -> list[Row]:
         return self._memory.all(f"select * from alerts where {where}", *values)  # noqa: S608
+
+    def _rows_of(self, patch_id: str, at: float, where: str, *values: object) -> list[Row]:
+        """Of whom the patch was on at that time: evidence of one patient joins no alert of another."""
+        held = "patch_id = ? and coalesce(sampled_at, shown_at) >= ? and coalesce(sampled_at, shown_at) < ?"
+        return self._rows(f"{held} and {where}", patch_id, *tenure(self._memory, patch_id, at), *values)
+
+    def _began(self, episode_id: str, now: float) -> float:
+        """When the episode was recorded; where its clock is not known, now."""
+        first = self._memory.one(
+            "select first, utc_0, clock_fs from segments where episode_id = ? order by first limit 1",
+            episode_id,
+        )
+        if first is None or first["utc_0"] is None or not first["clock_fs"]:
+            return now
+        return float(first["utc_0"] + first["first"] / first["clock_fs"])
 
     def _row(self, alert_id: str) -> Row | None:
         return self._memory.one("select * from alerts where id = ?", alert_id)

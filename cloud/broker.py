@@ -66,7 +66,7 @@ def check_port(port: int, host: str, what: str) -> None:
 
     SO_REUSEADDR as servers set it: connections of a killed predecessor in TIME_WAIT do not count.
     """
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

@@ -67,6 +67,14 @@ class What(StrEnum):
     THRESHOLDS_SET = "thresholds set"  # of a patch
     QUIET_SET = "quiet rule set"
     QUIET_ENDED = "quiet rule ended"
+    USER_ADDED = "user added"
+    USER_DISABLED = "user disabled"
+    USER_WARDS = "wards changed"  # of a user
+    USER_PASSWORD = "password changed"  # noqa: S105 - no password
+    INVITED = "patient invited"  # by a code
+    ASSIGNED = "patch assigned"
+    MOVED = "patch moved"  # to another patient or ward
+    UNASSIGNED = "patch ended"  # on nobody from then on
     TECHNICAL_RAISED = "technical alert raised"
     TECHNICAL_CLEARED = "technical alert cleared"
     DELETED = "deleted"

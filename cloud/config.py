@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import Literal
 
@@ -78,6 +79,25 @@ class ChatConfig(BaseModel):
     budget_s: float = Field(10.0, ge=0.1, le=600, description="for a report or an answer, then the template")
 
 
+class PeopleConfig(BaseModel):
+    """Who must sign in, and for how long that is good."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    required: bool | None = Field(None, description="absent: as soon as there is a user")
+    idle_h: float = Field(8.0, gt=0, le=24, description="hours without an open page, then sign in again")
+    session_h: float = Field(12.0, gt=0, le=168, description="hours after signing in, then again")
+
+
+class TlsConfig(BaseModel):
+    """What the page is encrypted with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    certificate: Path = Field(description="PEM file, with the chain")
+    key: Path = Field(description="PEM file, without a passphrase")
+
+
 class CloudConfig(BaseModel):
     """The whole of cloud.toml."""
 
@@ -85,8 +105,8 @@ class CloudConfig(BaseModel):
 
     site: str = Field("home", pattern=r"^[A-Za-z0-9_-]{1,32}$", description="named on the page")
     broker: str = Field("mqtt://127.0.0.1:1883", description="mqtt://host:port")
-    host: Literal["127.0.0.1", "::1", "localhost"] = Field(
-        "127.0.0.1", description="the page has no users and no TLS yet: loopback only"
+    host: str = Field(
+        "127.0.0.1", min_length=1, description="beyond this machine only with [tls] and at least one user"
     )
     port: int = Field(8000, ge=1, le=65535, description="of the page")
     store: str = Field("sqlite:///cloud.db", description="sqlite:///PATH")
@@ -100,3 +120,21 @@ class CloudConfig(BaseModel):
     rules: RuleConfig = RuleConfig()
     alerts: AlertsConfig = AlertsConfig()
     chat: ChatConfig = ChatConfig()
+    people: PeopleConfig = PeopleConfig()
+    tls: TlsConfig | None = Field(None, description="absent: http, on this machine only")
+
+    @property
+    def local(self) -> bool:
+        """Whether only this machine reaches the page."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:  # a name
+            return False
+
+    @property
+    def url(self) -> str:
+        """Of the page."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http{'s' if self.tls else ''}://{host}:{self.port}"

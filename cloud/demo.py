@@ -60,7 +60,8 @@ class Loop:
         broker = f"mqtt://{HOST}:{self._broker_port}"
         (self.state / "cloud.toml").write_text(
             f'site = "home"\nbroker = "{broker}"\nhost = "{HOST}"\nport = {self.port}\n'
-            f'store = "sqlite:///{(self.state / "cloud.db").as_posix()}"\n',
+            f'store = "sqlite:///{(self.state / "cloud.db").as_posix()}"\n'
+            + ("[people]\nrequired = false\n" if self.record else ""),  # its figures come over HTTP
             encoding="utf-8",
         )
         radio = f"tcp-client:{HOST}:{self._radio_port}" if self.record else "platform"

@@ -7,7 +7,9 @@ import contextlib
 import logging
 import os
 import signal
+import ssl
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from cloud.ask import Asking
@@ -16,7 +18,9 @@ from cloud.config import CloudConfig
 from cloud.dispatcher import Dispatcher, check_alerts, dispatchers
 from cloud.inbox import Inbox
 from cloud.language import encoder_of, load_chat
+from cloud.people import People
 from cloud.reporter import Reporter
+from cloud.sqlite_store import SqliteStore
 from cloud.store import Patch, Store, open_store
 from cloud.turns import Turns
 from cloud.worker import Worker
@@ -31,17 +35,24 @@ UNDELIVERED = "delivery"  # kind of technical alert
 HEAD_S = 3600.0  # between two notes of the audit chain's head
 
 
-async def serve(config: CloudConfig) -> None:
-    """Run until cancelled or SIGTERM.
+async def serve(config: CloudConfig, say: Callable[[str], None] = logger.warning) -> None:
+    """Run until cancelled or SIGTERM; a first user's code is told to `say`.
 
     Raises:
         DeliveryError: the port is taken, or the store cannot be opened.
-        UsageError, RecordingError: the weights cannot be loaded, or there are none; a webhook has no secret.
+        UsageError, RecordingError: the weights cannot be loaded, or there are none; a webhook has no secret;
+            or the page would be open to others than its users.
     """
+    check_encrypted(config)
     check_port(config.port, config.host, "page")
     network = _network(config.weights)
     check_alerts(config.alerts)
     store = open_store(config.store, config.alerts.escalation)
+    try:
+        check_people(config, People(store, config.people), say)
+    except BaseException:
+        store.close()
+        raise
     inbox = Inbox(config.broker, config.site, store)
     await asyncio.to_thread(warm_up)
     threads: list[Worker | Reporter | Dispatcher] = [
@@ -84,6 +95,36 @@ def _language(config: CloudConfig, store: Store, network: Localizer) -> tuple[As
     )
 
 
+def check_encrypted(config: CloudConfig) -> None:
+    """UsageError where the page would leave this machine in the clear, or its certificate cannot be used."""
+    if config.tls is None:
+        if not config.local:
+            raise UsageError(
+                f"host = {config.host!r} is beyond this machine, which needs encryption: give certificate "
+                "and key under [tls] in cloud.toml."
+            )
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:  # an empty passphrase: else the terminal would be asked for one
+        context.load_cert_chain(config.tls.certificate, config.tls.key, password="")
+    except OSError as error:
+        raise UsageError(
+            f"[tls] {config.tls.certificate} and {config.tls.key} cannot be used: {error.strerror or error}."
+        ) from error
+
+
+def check_people(config: CloudConfig, people: People, say: Callable[[str], None]) -> None:
+    """UsageError where the page would be open to everybody; where somebody must sign in and nobody can yet,
+    a code for the first user is said."""
+    if not config.local and not (people.required and people.any()):
+        raise UsageError(
+            f"host = {config.host!r} is beyond this machine, and nobody would have to sign in: make an admin "
+            "with `anyecg cloud user add NAME --role admin`, and do not set people.required = false."
+        )
+    if people.required and not people.any():
+        say(f"The first user: open {config.url}/join within 10 minutes and enter {people.first_code()}")
+
+
 def _network(weights: Path | None) -> Localizer:
     try:
         return Localizer(weights)
@@ -100,12 +141,12 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-async def _serve_page(store: Store, config: CloudConfig, asking: Asking | None) -> None:
+async def _serve_page(store: SqliteStore, config: CloudConfig, asking: Asking | None) -> None:
     import uvicorn
 
     from cloud.console.app import create_app
 
-    app = create_app(store, config.site, asking, config.rules)
+    app = create_app(store, config.site, asking, config.rules, config.people, local=config.local)
     options = uvicorn.Config(
         app,
         host=config.host,
@@ -113,6 +154,9 @@ async def _serve_page(store: Store, config: CloudConfig, asking: Asking | None) 
         log_level="warning",
         lifespan="on",
         timeout_graceful_shutdown=1,
+        proxy_headers=False,  # whoever is on this machine could claim another address
+        ssl_certfile=config.tls.certificate if config.tls else None,
+        ssl_keyfile=config.tls.key if config.tls else None,
     )
     server = uvicorn.Server(options)
     # uvicorn would raise the signal again when it is done, and end the process before everybody else has.

@@ -49,6 +49,13 @@ def _add_courses(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="0006")
+def _add_people(db: Database) -> None:
+    """Who may come in, which patient a patch is on, and who changed that. Of secrets only hashes are kept."""
+    for statement in _PEOPLE.strip().split(";\n"):
+        db.execute(statement)
+
+
 _LANGUAGE = (
     "evidence text",
     "written text",
@@ -158,4 +165,27 @@ create trigger audit_no_delete before delete on audit
 create trigger audit_no_hole before insert on audit
     when new.number is not (select coalesce(max(number), 0) + 1 from audit)
     begin select raise(abort, 'a row of the audit chain follows the last one'); end
+"""
+_PEOPLE = """
+create table patients (
+    id text primary key, pseudonym text not null unique, name text not null, born text not null,
+    phone text not null, ward text not null
+) without rowid;
+create table assignments (
+    id integer primary key, patch_id text not null, patient_id text not null references patients (id),
+    ward text not null, start_at real not null, end_at real
+);
+create index assignments_patch on assignments (patch_id, start_at);
+create table users (
+    name text primary key, role text not null, hash text not null, wards text not null,
+    assignment_id integer references assignments (id), disabled integer not null default 0
+) without rowid;
+create table sessions (
+    token text primary key, user text not null references users (name),
+    began_at real not null, seen_at real not null
+) without rowid;
+create table codes (
+    code text primary key, role text not null, assignment_id integer references assignments (id),
+    expires_at real not null
+) without rowid
 """

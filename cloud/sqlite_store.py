@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -331,8 +332,8 @@ class SqliteStore(Memory):
         row = self.one("select * from alerts where id = ?", alert_id)
         return stored_alert(row) if row else None
 
-    def open_alert(self, patch_id: str) -> Alert | None:
-        return self.book.docket(patch_id).open
+    def open_alert(self, patch_id: str, at: float | None = None) -> Alert | None:
+        return self.book.docket(patch_id, time.time() if at is None else at).open
 
     def patches(self) -> list[Patch]:
         return [patch_of(row) for row in self.all("select * from patches order by patch_id")]

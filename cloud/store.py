@@ -28,6 +28,7 @@ from models.verdicts import Alert, Finding, Report
 if TYPE_CHECKING:  # they keep their tables in terms of these nouns
     from cloud.alert_book import AlertBook
     from cloud.patient_rules import PatientRules
+    from cloud.sqlite_store import SqliteStore
     from cloud.trends import Trends
 
 
@@ -202,6 +203,7 @@ class Event:
                   | suppressed | undone | escalated, alert: {...}, episode_id, version, who}
     "technical": {change: raised | cleared, technical: {...}}
     "trend":     {patch_id, boot_id, first}
+    "assignment": {}           a patch came into other hands; of which wards, not everybody may know
     "patch":     {patch_id, online, heard_at, heartbeat, unreadable_s, missing_s, unreadable_run_s}
     finding = {id, segment_id, label, code, first, last, leads, probability, evidence, open}
     alert = Alert's fields by name, priority as its word
@@ -317,8 +319,9 @@ class Store(Protocol):
 
     def alert(self, alert_id: str) -> StoredAlert | None: ...
 
-    def open_alert(self, patch_id: str) -> Alert | None:
-        """The patient's alert that is neither resolved nor suppressed, the most urgent one."""
+    def open_alert(self, patch_id: str, at: float | None = None) -> Alert | None:
+        """The alert, neither resolved nor suppressed, of who had the patch `at` that time (None: has it now);
+        the most urgent one."""
 
     def patches(self) -> list[Patch]: ...
 
@@ -368,8 +371,11 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
-def open_store(url: str, escalation: Sequence[EscalationStep] = ()) -> Store:
-    """The store behind a URL: `sqlite:///path/of/file.db`; `escalation` is whom its new alerts are due to."""
+def open_store(url: str, escalation: Sequence[EscalationStep] = ()) -> SqliteStore:
+    """The store behind a URL, `sqlite:///path/of/file.db`: a `Store`, and the `Memory` of other concerns.
+
+    `escalation` is whom its new alerts are due to.
+    """
     from cloud.sqlite_store import SqliteStore
 
     return SqliteStore(path_of(url), escalation)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Query
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,22 +18,21 @@ from cloud.alert_book import AlertBook, UnknownAlertError
 from cloud.alerts import StaleError, Standing, State
 from cloud.config import RuleConfig
 from cloud.console import views
+from cloud.console.seen import Seen
+from cloud.console.session import needs
 from cloud.patient_rules import PatientRules
 from cloud.quiet import RefusedError, Thresholds
-from cloud.store import Store
+from cloud.roles import Action
+from cloud.store import Store, StoredAlert
 
-
-def person(request: Request) -> str:  # noqa: ARG001
-    """Who asks: until there are users, whoever sits at this machine."""
-    return "local"
-
-
-Who = Annotated[str, Depends(person)]
+Seeing = Annotated[Seen, Depends(needs(Action.SEE))]
+Triaging = Annotated[Seen, Depends(needs(Action.TRIAGE))]
+Tuning = Annotated[Seen, Depends(needs(Action.TUNE))]
 Answer = dict[str, Any]
 Reason = Annotated[str | None, Field(max_length=500)]
 
 
-class Seen(BaseModel):
+class Shown(BaseModel):
     """The version that a screen shows; a screen is one page in one browser."""
 
     model_config = ConfigDict(extra="forbid")
@@ -51,7 +50,7 @@ class Decided(BaseModel):
     reason: Reason = None
 
 
-class Suppressed(Seen):
+class Suppressed(Shown):
     """Be quiet about its label, up to its priority, for so long."""
 
     hours: float
@@ -70,45 +69,47 @@ class Limits(BaseModel):
 def routes(store: Store, base: RuleConfig) -> APIRouter:
     """`base` are the thresholds of a patch without its own."""
     router = APIRouter(prefix="/api")
-    _reading(router, store)
+    _reading(router, store.book)
     _deciding(router, store.book)
     _rules(router, store.patient_rules, base)
     return router
 
 
-def _reading(router: APIRouter, store: Store) -> None:
+def _reading(router: APIRouter, book: AlertBook) -> None:
     @router.get("/alerts")
-    def alerts(state: Annotated[list[State] | None, Query()] = None) -> list[Answer]:
+    def alerts(seen: Seeing, state: Annotated[list[State] | None, Query()] = None) -> list[Answer]:
         """In any of the states given; all of them where none is."""
-        return views.alert_rows(store, state or tuple(State))
+        return views.alert_rows(seen, state or tuple(State))
 
     @router.get("/alerts/{alert_id}")
-    def alert(alert_id: str) -> Answer:
+    def alert(seen: Seeing, alert_id: str) -> Answer:
         """With everything that happened to it."""
-        stored = store.alert(alert_id)
-        if stored is None:
-            raise HTTPException(404, f"There is no alert {alert_id}.")
-        transitions = [dataclasses.asdict(t) for t in store.book.transitions(alert_id)]
-        more = {"transitions": transitions, "deliveries": store.book.deliveries.of_alert(alert_id)}
-        return views.alert_row(store, stored) | more
+        stored = _theirs(seen, alert_id)
+        transitions = [dataclasses.asdict(t) for t in book.transitions(alert_id)]
+        more = {"transitions": transitions, "deliveries": book.deliveries.of_alert(alert_id)}
+        return views.alert_row(seen, stored) | more
 
 
 def _deciding(router: APIRouter, book: AlertBook) -> None:
     @router.post("/alerts/{alert_id}/seen")
-    def seen(alert_id: str, said: Seen, who: Who) -> JSONResponse:
+    def drawn(seen: Seeing, alert_id: str, said: Shown) -> JSONResponse:
         """The strip was drawn on this screen."""
+        who = _who(seen, alert_id)
         return _answer(lambda now: book.see(alert_id, who, said.screen, said.version, now=now))
 
     @router.post("/alerts/{alert_id}/acknowledge")
-    def acknowledge(alert_id: str, said: Seen, who: Who) -> JSONResponse:
+    def acknowledge(seen: Triaging, alert_id: str, said: Shown) -> JSONResponse:
+        who = _who(seen, alert_id)
         return _answer(lambda now: book.acknowledge(alert_id, who, said.screen, said.version, now=now))
 
     @router.post("/alerts/{alert_id}/resolve")
-    def resolve(alert_id: str, said: Decided, who: Who) -> JSONResponse:
+    def resolve(seen: Triaging, alert_id: str, said: Decided) -> JSONResponse:
+        who = _who(seen, alert_id)
         return _answer(lambda now: book.resolve(alert_id, who, said.version, said.reason, now=now))
 
     @router.post("/alerts/{alert_id}/suppress")
-    def suppress(alert_id: str, said: Suppressed, who: Who) -> JSONResponse:
+    def suppress(seen: Triaging, alert_id: str, said: Suppressed) -> JSONResponse:
+        who = _who(seen, alert_id)
         return _answer(
             lambda now: book.suppress(
                 alert_id, who, said.screen, said.version, hours=said.hours, reason=said.reason, now=now
@@ -116,14 +117,16 @@ def _deciding(router: APIRouter, book: AlertBook) -> None:
         )
 
     @router.post("/alerts/{alert_id}/undo")
-    def undo(alert_id: str, said: Decided, who: Who) -> JSONResponse:
+    def undo(seen: Triaging, alert_id: str, said: Decided) -> JSONResponse:
+        who = _who(seen, alert_id)
         return _answer(lambda now: book.undo(alert_id, who, said.version, said.reason, now=now))
 
 
 def _rules(router: APIRouter, patient_rules: PatientRules, base: RuleConfig) -> None:
     @router.get("/patches/{patch_id}/rules")
-    def rules(patch_id: str) -> Answer:
+    def rules(seen: Seeing, patch_id: str) -> Answer:
         """What a part that came now would be judged by, and whose thresholds those are."""
+        _own(seen, patch_id, Action.SEE)
         now = time.time()
         force = patient_rules.at(patch_id, now, base)
         own = patient_rules.thresholds(patch_id, now)
@@ -134,13 +137,32 @@ def _rules(router: APIRouter, patient_rules: PatientRules, base: RuleConfig) -> 
         }
 
     @router.post("/patches/{patch_id}/rules")
-    def set_rules(patch_id: str, said: Limits, who: Who) -> Answer:
+    def set_rules(seen: Tuning, patch_id: str, said: Limits) -> Answer:
+        _own(seen, patch_id, Action.TUNE)
+        who = seen.person.name
         new = Thresholds(patch_id=patch_id, own=said.own, at=time.time(), who=who, reason=said.reason)
         try:
             patient_rules.set_thresholds(new, base)
         except RefusedError as error:
             raise HTTPException(422, str(error)) from error
-        return rules(patch_id)
+        return rules(seen, patch_id)
+
+
+def _theirs(seen: Seen, alert_id: str) -> StoredAlert:
+    if (stored := seen.alert(alert_id)) is None:
+        raise HTTPException(404, f"There is no alert {alert_id}.")
+    return stored
+
+
+def _who(seen: Seen, alert_id: str) -> str:
+    """The name of a person to whom the alert is shown at all."""
+    _theirs(seen, alert_id)
+    return seen.person.name
+
+
+def _own(seen: Seen, patch_id: str, action: Action) -> None:
+    if not seen.patch(patch_id, action):
+        raise HTTPException(404, f"There is no patch {patch_id}.")
 
 
 def _answer(do: Callable[[float], Standing]) -> JSONResponse:

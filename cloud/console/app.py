@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
@@ -20,18 +20,25 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cloud.alerts import OPEN, State
 from cloud.ask import MOST, Asked, Asking, UnknownEpisodeError
-from cloud.config import RuleConfig
+from cloud.config import PeopleConfig, RuleConfig
 from cloud.console import alerts, prints, views
 from cloud.console.live import Hub
+from cloud.console.seen import Seen
+from cloud.console.session import FOREIGN, Door, Render, doors, foreign, needs
+from cloud.console.staff import staff
 from cloud.console.views import EpisodeView
-from cloud.store import Store, StoredFinding
+from cloud.roles import Action, Role, may
+from cloud.sqlite_store import SqliteStore
+from cloud.store import StoredFinding
 from cloud.turns import BusyError
 from models.errors import AnyEcgError
 
 HERE = Path(__file__).parent
 LOOPBACK = ["127.0.0.1", "localhost", "::1"]
 HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "Content-Security-Policy": (
+        "default-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
@@ -42,15 +49,25 @@ OFF = "Nothing can be asked here: the language model is off (chat.size in cloud.
 STATUS: dict[type[AnyEcgError], int] = {UnknownEpisodeError: 404, BusyError: 503}
 
 
+Seeing = Annotated[Seen, Depends(needs(Action.SEE))]
+
+
 def create_app(
-    store: Store, site: str = "home", asking: Asking | None = None, rules: RuleConfig | None = None
+    store: SqliteStore,
+    site: str = "home",
+    asking: Asking | None = None,
+    rules: RuleConfig | None = None,
+    people: PeopleConfig | None = None,
+    *,
+    local: bool = True,
 ) -> FastAPI:
     """The console over one store; `site` is named in the page's head, `asking` answers questions, `rules` are
-    the thresholds of patches without their own.
+    the thresholds of patches without their own, `people` says who must sign in, and `local` that only this
+    machine reaches it.
 
     Before its server stops, call `app.state.hub.close()`: open pages would keep it waiting.
     """
-    hub = Hub(store)
+    hub, door = Hub(store), Door(store, people)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -58,35 +75,38 @@ def create_app(
             yield
 
     app = FastAPI(title="anyECG", docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.state.hub = hub
-    # Another site's name that resolves to this machine must not reach the page.
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK)
+    app.state.hub, app.state.door = hub, door
+    if local:  # another site's name that resolves to this machine must not reach the page
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
 
     @app.middleware("http")
     async def harden(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await proceed(request)
+        refused = JSONResponse({"detail": FOREIGN}, 403) if foreign(request) else None
+        response = refused or await proceed(request)
         response.headers.update(HEADERS)
         return response
 
-    _pages(app, store, site, asking is not None)
+    render = _render(site, asking is not None)
+    doors(app, door, render)
+    staff(app, door, render)
+    _pages(app, store, render)
     _interface(app, store)
     _ask(app, asking)
-    app.include_router(prints.router(store))
+    app.include_router(prints.router())
     app.include_router(alerts.routes(store, rules or RuleConfig()))
 
-    @app.get("/events", include_in_schema=False)
+    @app.get("/events", include_in_schema=False, dependencies=[Depends(needs(Action.SEE))])
     async def events(request: Request, after: int | None = None) -> StreamingResponse:
         seen = request.headers.get("last-event-id")
         start = int(seen) if seen and seen.isdigit() else after
-        return StreamingResponse(
-            hub.stream(store.last_event() if start is None else start), media_type="text/event-stream"
-        )
+        return StreamingResponse(door.stream(request, hub, start), media_type="text/event-stream")
 
     return app
 
 
-def _pages(app: FastAPI, store: Store, site: str, answers: bool) -> None:
+def _render(site: str, answers: bool) -> Render:
+    """Renders a template of the page."""
     templates = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined
     )
@@ -99,62 +119,77 @@ def _pages(app: FastAPI, store: Store, site: str, answers: bool) -> None:
         off=OFF,
         most=MOST,
         site=site,
+        may=may,
+        actions=Action,
     )
 
     def render(name: str, **values: Any) -> HTMLResponse:
         return HTMLResponse(templates.get_template(name).render(**values))
 
-    def queues() -> dict[str, Any]:
+    return render
+
+
+def _pages(app: FastAPI, store: SqliteStore, render: Render) -> None:
+    def queues(seen: Seen) -> dict[str, Any]:
         return {
-            "alerts": views.alert_rows(store, OPEN),
-            "suppressed": views.alert_rows(store, (State.SUPPRESSED,)),
-            "technical": views.technical_rows(store),
-            "patches": views.patch_rows(store, time.time()),
+            "alerts": views.alert_rows(seen, OPEN),
+            "suppressed": views.alert_rows(seen, (State.SUPPRESSED,)),
+            "technical": views.technical_rows(seen),
+            "patches": views.patch_rows(seen, time.time()),
         }
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    def index() -> HTMLResponse:
-        return render("index.html", last_event=store.last_event(), **queues())
+    def index(seen: Annotated[Seen, Depends(needs(Action.STATUS))]) -> HTMLResponse:
+        if seen.person.role is Role.PATIENT:
+            patches = views.patch_rows(seen, time.time())
+            return render("mine.html", person=seen.person, patches=patches)
+        last_event = store.last_event()  # before what is shown: what comes meanwhile is told again
+        return render("index.html", person=seen.person, last_event=last_event, **queues(seen))
 
     @app.get("/fragments/queues", response_class=HTMLResponse, include_in_schema=False)
-    def queues_fragment() -> HTMLResponse:
-        return render("queues.html", **queues())
+    def queues_fragment(seen: Seeing) -> HTMLResponse:
+        return render("queues.html", person=seen.person, **queues(seen))
 
     @app.get("/fragments/episodes/{episode_id}", response_class=HTMLResponse, include_in_schema=False)
-    def episode_fragment(episode_id: str) -> HTMLResponse:
-        return render("episode.html", view=_episode(store, episode_id))
+    def episode_fragment(episode_id: str, seen: Seeing) -> HTMLResponse:
+        return render("episode.html", person=seen.person, view=_episode(seen, episode_id))
 
     @app.get("/fragments/together", response_class=HTMLResponse, include_in_schema=False)
     def together_fragment(
         episode: Annotated[list[str], Query(min_length=1, max_length=MOST)],
+        seen: Seeing,
     ) -> HTMLResponse:
         """Several strips, one above the other, to be asked about together."""
-        return render("together.html", views=[_episode(store, ident) for ident in episode])
+        strips = [_episode(seen, ident) for ident in episode]
+        return render("together.html", person=seen.person, views=strips)
 
 
-def _interface(app: FastAPI, store: Store) -> None:
+def _interface(app: FastAPI, store: SqliteStore) -> None:
+    figures = [Depends(needs(Action.FIGURES))]
+
     @app.get("/healthz")
     def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
     @app.get("/api/patches")
-    def patches() -> list[dict[str, Any]]:
-        rows = views.patch_rows(store, time.time())
-        return [row | {"heartbeat": p.heartbeat} for row, p in zip(rows, store.patches(), strict=True)]
+    def patches(seen: Seeing) -> list[dict[str, Any]]:
+        beats = {patch.patch_id: patch.heartbeat for patch in seen.patches()}
+        rows = views.patch_rows(seen, time.time())
+        return [row | {"heartbeat": beats.get(row["patch_id"], {})} for row in rows]
 
-    @app.get("/api/segments")
+    @app.get("/api/segments", dependencies=figures)
     def segments() -> list[dict[str, str]]:
         return [{"id": segment, "sha256": sha256} for segment, sha256 in store.sha256s().items()]
 
-    @app.get("/api/stats")
+    @app.get("/api/stats", dependencies=figures)
     def stats() -> dict[str, Any]:
         return store.stats()
 
     @app.get("/api/episodes/{episode_id}")
-    def episode(episode_id: str) -> dict[str, Any]:
+    def episode(episode_id: str, seen: Seeing) -> dict[str, Any]:
         """What `<ecg-strip>` draws beside the samples; spans in sample indices, both ends included."""
-        view = _episode(store, episode_id)
-        parts, e = store.parts(episode_id), view.episode
+        view = _episode(seen, episode_id)
+        parts, e = seen.parts(episode_id), view.episode
         return {
             "id": e.id,
             "patch_id": e.patch_id,
@@ -173,11 +208,11 @@ def _interface(app: FastAPI, store: Store) -> None:
         }
 
     @app.get("/api/episodes/{episode_id}/samples", response_class=Response)
-    def samples(episode_id: str) -> Response:
+    def samples(episode_id: str, seen: Seeing) -> Response:
         """Little-endian int32 counts, lead after lead, from the first sample to the last; 0 in gaps."""
-        e = _episode(store, episode_id).episode
+        e = _episode(seen, episode_id).episode
         counts = np.zeros((len(e.leads), e.last + 1 - e.first), dtype="<i4")
-        for part in store.parts(episode_id):
+        for part in seen.parts(episode_id):
             counts[:, part.first - e.first : part.last + 1 - e.first] = part.counts
         return Response(counts.tobytes(), media_type="application/octet-stream")
 
@@ -190,10 +225,12 @@ def _ask(app: FastAPI, asking: Asking | None) -> None:
         return JSONResponse({"detail": f"{where or 'request'}: {first['msg']}."}, status_code=422)
 
     @app.post("/ask")
-    def ask(asked: Asked) -> StreamingResponse:
+    def ask(asked: Asked, seen: Annotated[Seen, Depends(needs(Action.ASK))]) -> StreamingResponse:
         """A JSON object a line, as `cloud.ask.Asking.stream` makes them; or `{"detail": why not}`."""
         if asking is None:
             raise HTTPException(503, OFF)
+        for wanted in asked.episodes:
+            _episode(seen, wanted if isinstance(wanted, str) else wanted.episode)
         try:
             lines = asking.stream(asked)
         except AnyEcgError as error:
@@ -203,8 +240,8 @@ def _ask(app: FastAPI, asking: Asking | None) -> None:
         )
 
 
-def _episode(store: Store, episode_id: str) -> EpisodeView:
-    view = EpisodeView.of(store, episode_id)
+def _episode(seen: Seen, episode_id: str) -> EpisodeView:
+    view = EpisodeView.of(seen, episode_id)
     if view is None:
         raise HTTPException(404, f"There is no episode {episode_id}.")
     return view

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 
+from cloud.console.seen import Seen
 from cloud.store import Event, Store
 from models.errors import DeliveryError
 
@@ -36,17 +38,26 @@ class Hub:
         self._closing = True
         self._announce()
 
-    async def stream(self, after: int) -> AsyncIterator[str]:
-        """Events newer than `after`, as text/event-stream; a `beat` when nothing happened for 5 s."""
+    async def stream(self, after: int, look: Callable[[], Seen | None]) -> AsyncIterator[str]:
+        """Events newer than `after`, as text/event-stream; a `beat` when nothing was told for 5 s.
+
+        `look` says each time anew what the page may see; the stream ends where that is None.
+        """
         yield "retry: 1000\n\n"
         after = min(after, await asyncio.to_thread(self._store.last_event))  # a new store begins anew
-        while not self._closing:
+        told = time.monotonic()
+        while not self._closing and (seen := await asyncio.to_thread(look)) is not None:
             news = self._news  # before reading: what is committed meanwhile is not slept over
             events = await asyncio.to_thread(self._store.events, after)
-            for event in events:
-                after = event.id
+            for event in await asyncio.to_thread(seen.of, events):
+                told = time.monotonic()
                 yield _message(event)
-            if not events and not await _within(news, BEAT_S):
+            if events:
+                after = events[-1].id
+            else:
+                await _within(news, max(0.0, told + BEAT_S - time.monotonic()))
+            if time.monotonic() >= told + BEAT_S:
+                told = time.monotonic()
                 yield "event: beat\ndata: {}\n\n"
 
     async def _watch(self) -> None:
@@ -63,12 +74,9 @@ class Hub:
         self._news = asyncio.Event()
 
 
-async def _within(news: asyncio.Event, seconds: float) -> bool:
-    try:
+async def _within(news: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(news.wait(), seconds)
-    except TimeoutError:
-        return False
-    return True
 
 
 def _message(event: Event) -> str:

@@ -7,19 +7,23 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, HTTPException, Query, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Response
 
 from cloud.ask import UnknownEpisodeError
+from cloud.console.seen import Seen
+from cloud.console.session import needs
 from cloud.prints.day import day_report
 from cloud.prints.export import Format, zipped
 from cloud.prints.report import episode_report, strip_document
 from cloud.prints.strip import Style, draw
 from cloud.prints.tracing import Tracing, UnknownPatchError, of_episode, utc_of
 from cloud.prints.typeset import pdf, png
-from cloud.store import Store
+from cloud.roles import Action
 from cloud.turns import BusyError
 from models.errors import AnyEcgError
 
+Seeing = Annotated[Seen, Depends(needs(Action.SEE))]
+Exporting = Annotated[Seen, Depends(needs(Action.EXPORT))]
 STATUS: dict[type[AnyEcgError], int] = {UnknownEpisodeError: 404, UnknownPatchError: 404, BusyError: 503}
 TYPES = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf", "zip": "application/zip"}
 
@@ -29,13 +33,14 @@ Leads = Annotated[str | None, Query(max_length=200, description="by name, with c
 Moment = Annotated[str, Query(max_length=40, description="2026-05-01T10:00:00+00:00")]
 
 
-def router(store: Store) -> APIRouter:
-    """Its routes read the store and nothing else; each answers with a file, or `{"detail": why not}`."""
+def router() -> APIRouter:
+    """Its routes read what the person may see; each answers with a file, or `{"detail": why not}`."""
     routes = APIRouter()
 
     @routes.get("/episodes/{episode_id}/strip.{kind}", response_class=Response)
     @_told
     def strip(
+        seen: Seeing,
         episode_id: str,
         kind: Literal["svg", "png", "pdf"],
         begin: From = None,
@@ -46,38 +51,40 @@ def router(store: Store) -> APIRouter:
     ) -> Response:
         """The strip at a gain in mm/mV and a speed in mm/s."""
         style = Style(speed=speed, gain=gain)
-        tracing = of_episode(store, episode_id, begin, end)
+        tracing = of_episode(seen, episode_id, begin, end)
         if leads is not None:
             tracing = tracing.with_leads(leads.split(","))
         return _file(_strip(tracing, style, kind), kind, f"strip-{episode_id}.{kind}")
 
     @routes.get("/episodes/{episode_id}/report.pdf", response_class=Response)
     @_told
-    def report(episode_id: str) -> Response:
-        document = episode_report(store, episode_id, time.time())
+    def report(seen: Seeing, episode_id: str) -> Response:
+        document = episode_report(seen, episode_id, time.time())
         return _file(pdf(document), "pdf", f"report-{episode_id}.pdf")
 
     @routes.get("/episodes/{episode_id}/export", response_class=Response)
     @_told
     def export(
+        seen: Exporting,
         episode_id: str,
         form: Annotated[Format, Query(alias="format")] = "wfdb",
         begin: From = None,
         end: To = None,
     ) -> Response:
         """A zip of WFDB or EDF+ files, with the findings as annotations."""
-        tracing = of_episode(store, episode_id, begin, end)
+        tracing = of_episode(seen, episode_id, begin, end)
         return _file(zipped([tracing], form), "zip", f"{form}-{episode_id}.zip")
 
     @routes.get("/patches/{patch_id}/day.pdf", response_class=Response)
     @_told
     def day(
+        seen: Seeing,
         patch_id: str,
         begin: Annotated[Moment, Query(alias="from")],
         end: Annotated[Moment, Query(alias="to")],
     ) -> Response:
         """Between two moments, a week apart at most."""
-        document = day_report(store, patch_id, utc_of(begin), utc_of(end), time.time())
+        document = day_report(seen, patch_id, utc_of(begin), utc_of(end), time.time())
         return _file(pdf(document), "pdf", "day.pdf")
 
     return routes

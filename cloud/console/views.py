@@ -1,4 +1,4 @@
-"""What the pages show, in words: rows for the templates, from the store alone."""
+"""What the pages show, in words: rows for the templates, from what a person sees of the store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 from cloud.alerts import State
 from cloud.citations import Cited, pieces
-from cloud.store import Episode, Patch, Store, StoredAlert, StoredFinding
+from cloud.console.seen import Seen
+from cloud.store import Episode, Patch, StoredAlert, StoredFinding
 from models.anyecg.evidence import Evidence
 from models.verdicts import LABELS, DecidedBy, Priority, Report
 
@@ -40,13 +41,13 @@ def lasting(seconds: float) -> str:
     return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
 
 
-def alert_rows(store: Store, states: Collection[State] = tuple(State)) -> list[Row]:
-    return [alert_row(store, stored) for stored in store.alerts(states=states)]
+def alert_rows(seen: Seen, states: Collection[State] = tuple(State)) -> list[Row]:
+    return [alert_row(seen, stored) for stored in seen.alerts(states=states)]
 
 
-def alert_row(store: Store, stored: StoredAlert) -> Row:
-    alert, standing = stored.alert, stored.standing
-    episode = store.episode(alert.episode_id)
+def alert_row(seen: Seen, stored: StoredAlert) -> Row:
+    alert, standing, timing = stored.alert, stored.standing, stored.timing
+    episode = seen.episode(alert.episode_id)
     return {
         "id": alert.id,
         "episode_id": alert.episode_id,
@@ -63,10 +64,11 @@ def alert_row(store: Store, stored: StoredAlert) -> Row:
         "by": standing.by,
         "reason": standing.reason,
         "patch_id": alert.patch_id,
+        "patient": seen.patient(alert.patch_id, timing.sampled_at or timing.shown_at),
         "at": alert.at,
         "at_s": alert.at / episode.fs if episode else None,
         "recorded": moment(episode.utc(alert.at) if episode else None),
-        "arrived": moment(stored.timing.shown_at),
+        "arrived": moment(timing.shown_at),
         "history": [_entry(entry, episode) for entry in alert.history],
     }
 
@@ -83,15 +85,15 @@ def _entry(entry: Mapping[str, Any], episode: Episode | None) -> Row:
     }
 
 
-def technical_rows(store: Store) -> list[Row]:
+def technical_rows(seen: Seen) -> list[Row]:
     return [
         {"patch_id": t.patch_id, "kind": t.kind, "text": t.text, "since": moment(t.raised_at)}
-        for t in store.technical_alerts()
+        for t in seen.technical_alerts()
     ]
 
 
-def patch_rows(store: Store, now: float) -> list[Row]:
-    return [_patch(patch, now) for patch in store.patches()]
+def patch_rows(seen: Seen, now: float) -> list[Row]:
+    return [_patch(patch, now) | {"patient": seen.patient(patch.patch_id, now)} for patch in seen.patches()]
 
 
 def _patch(patch: Patch, now: float) -> Row:
@@ -120,20 +122,22 @@ class EpisodeView:
     report: Report | None
     reported: int | None  # last sample that the report knows of
     evidence: Evidence | None  # what the report cites
+    patient: Row | None
 
     @classmethod
-    def of(cls, store: Store, episode_id: str) -> EpisodeView | None:
-        episode = store.episode(episode_id)
+    def of(cls, seen: Seen, episode_id: str) -> EpisodeView | None:
+        episode = seen.episode(episode_id)
         if episode is None:
             return None
-        report = store.report(episode_id)
-        newest = store.segment(report.segment_ids[-1]) if report else None
+        report = seen.report(episode_id)
+        newest = seen.segment(report.segment_ids[-1]) if report else None
         return cls(
             episode=episode,
-            findings=store.findings(episode_id),
+            findings=seen.findings(episode_id),
             report=report,
             reported=newest.last if newest else None,
-            evidence=store.evidence(report.id) if report else None,
+            evidence=seen.evidence(report) if report else None,
+            patient=seen.patient_of(episode),
         )
 
     def rows(self) -> list[Row]:

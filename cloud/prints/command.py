@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cloud.console.seen import Seen, everything
 from cloud.prints.day import day_report
 from cloud.prints.export import export
 from cloud.prints.report import episode_report
 from cloud.prints.strip import draw
 from cloud.prints.tracing import Tracing, of_episode, of_patch, open_kept, utc_of
 from cloud.prints.typeset import pdf, png
-from cloud.store import Store
 from models.errors import UsageError
 
 
@@ -32,10 +32,10 @@ class Wanted:
         if self.patch is not None and (self.start is None or self.end is None):
             raise UsageError("--patch ID needs --from T and --to T.")
 
-    def tracings(self, store: Store) -> Iterable[Tracing]:
+    def tracings(self, seen: Seen) -> Iterable[Tracing]:
         if self.episode is not None:
-            return [of_episode(store, self.episode, _second(self.start), _second(self.end))]
-        return of_patch(store, self.patch or "", *self.moments)
+            return [of_episode(seen, self.episode, _second(self.start), _second(self.end))]
+        return of_patch(seen, self.patch or "", *self.moments)
 
     @property
     def moments(self) -> tuple[float, float]:
@@ -45,23 +45,23 @@ class Wanted:
 
 def print_to(out: Path, url: str, wanted: Wanted, now: float) -> None:
     """UsageError where there is no such print."""
-    with _opened(url) as store, _written(out):
-        out.write_bytes(_printed(store, wanted, out.suffix.lower(), now))
+    with _opened(url) as seen, _written(out):
+        out.write_bytes(_printed(seen, wanted, out.suffix.lower(), now))
 
 
 def export_to(folder: Path, url: str, wanted: Wanted, *, as_edf: bool) -> list[Path]:
-    with _opened(url) as store, _written(folder):
-        return export(wanted.tracings(store), "edf" if as_edf else "wfdb", folder)
+    with _opened(url) as seen, _written(folder):
+        return export(wanted.tracings(seen), "edf" if as_edf else "wfdb", folder)
 
 
-def _printed(store: Store, wanted: Wanted, suffix: str, now: float) -> bytes:
+def _printed(seen: Seen, wanted: Wanted, suffix: str, now: float) -> bytes:
     match suffix, wanted.episode:
         case ".pdf", None:
-            return pdf(day_report(store, wanted.patch or "", *wanted.moments, now))
+            return pdf(day_report(seen, wanted.patch or "", *wanted.moments, now))
         case ".pdf", str() as episode if wanted.start is None and wanted.end is None:
-            return pdf(episode_report(store, episode, now))
+            return pdf(episode_report(seen, episode, now))
         case ((".svg" | ".png"), str()):
-            (tracing,) = wanted.tracings(store)
+            (tracing,) = wanted.tracings(seen)
             picture = draw(tracing)
             return png(picture) if suffix == ".png" else picture.svg.encode()
     raise UsageError(
@@ -78,10 +78,10 @@ def _written(out: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _opened(url: str) -> Iterator[Store]:
+def _opened(url: str) -> Iterator[Seen]:
     store = open_kept(url)
     try:
-        yield store
+        yield everything(store)
     finally:
         store.close()
 

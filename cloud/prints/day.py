@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 
+from cloud.console.seen import Seen
 from cloud.console.views import NOT_ASSESSED, lasting, moment
 from cloud.prints.chart import Bar, rates_chart
 from cloud.prints.events import Event, gravity
@@ -16,7 +17,6 @@ from cloud.prints.stays import DAY_S, Day, gathered
 from cloud.prints.strip import Style
 from cloud.prints.tracing import of_episode
 from cloud.prints.typeset import Block, Document, How, caution, chart, heading, new_page, note, pairs, table
-from cloud.store import Store
 from models.anyecg.evidence import Span
 from models.verdicts import LABELS, Kind
 
@@ -25,23 +25,23 @@ RUNS = ("VF", "VT", "PAUSE", "AFIB", "BRADY", "TACHY", "B", "T")  # whose longes
 MOST_ALERTS = 40
 
 
-def day_report(store: Store, patch_id: str, begin: float, end: float, now: float) -> Document:
+def day_report(seen: Seen, patch_id: str, begin: float, end: float, now: float) -> Document:
     """What is known of a patch between two moments; `now` is when it is printed. All are Unix seconds.
 
     Raises:
         UsageError: the moments are in the wrong order, or more than a week apart.
         UnknownPatchError: nothing was ever heard of the patch.
     """
-    day = gathered(store, patch_id, begin, end)
+    day = gathered(seen, patch_id, begin, end)
     stay_of = {stay.episode.id: stay for stay in day.stays}
 
     def when(event: Event) -> str:
         return moment(stay_of[event.episode_id].utc(event.finding.first / event.fs))
 
-    tracing_of = cache(lambda episode_id: of_episode(store, episode_id))
+    tracing_of = cache(lambda episode_id: of_episode(seen, episode_id))
     wanting = list(_wanting(day, now))
     authors = [stay.view.report.model for stay in day.stays if stay.view.report]
-    screened = {model for stay in day.stays for model in screeners(store.parts(stay.episode.id))}
+    screened = {model for stay in day.stays for model in screeners(seen.parts(stay.episode.id))}
     events = day.events
     return Document(
         title="Day report" if end - begin <= DAY_S else "Report of several days",
@@ -50,11 +50,11 @@ def day_report(store: Store, patch_id: str, begin: float, end: float, now: float
         foot=FOOT,
         blocks=(
             pairs(_about(day, now, wanting)),
-            caution(*_not_analysed(day, _patch_lost_s(store, patch_id))),
+            caution(*_not_analysed(day, _patch_lost_s(seen, patch_id))),
             *_rates(day.heart),
             *found_table(events, when, _share(day.heart, events)),
             *_longest(events, when),
-            *_alerts(store, day),
+            *_alerts(seen, day),
             *_hours(day),
             *event_strips(events, tracing_of, Style(), when),
             *method((event.finding for event in events), authors, screened),
@@ -128,8 +128,8 @@ def _of_minutes(day: Day) -> str:
     )
 
 
-def _patch_lost_s(store: Store, patch_id: str) -> float | None:
-    return next((p.not_analysed_s for p in store.patches() if p.patch_id == patch_id), None)
+def _patch_lost_s(seen: Seen, patch_id: str) -> float | None:
+    return next((p.not_analysed_s for p in seen.patches() if p.patch_id == patch_id), None)
 
 
 def _long(seconds: float) -> str:
@@ -183,10 +183,10 @@ def _longest(events: Sequence[Event], when: Callable[[Event], str]) -> Iterator[
     yield pairs(found)
 
 
-def _alerts(store: Store, day: Day) -> Iterator[Block]:
+def _alerts(seen: Seen, day: Day) -> Iterator[Block]:
     causes = [
         cause
-        for stored in store.alerts(100_000)
+        for stored in seen.alerts(100_000)
         if stored.alert.patch_id == day.patch_id
         for cause in stored.alert.history
         if cause["utc"] is not None and day.begin <= cause["utc"] < day.end

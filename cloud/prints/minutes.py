@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cloud.store import Store
+from cloud.console.seen import Seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Minute:
     model: str
 
 
-def minutes_of(store: Store, patch_id: str, begin: float, end: float) -> list[Minute]:
+def minutes_of(seen: Seen, patch_id: str, begin: float, end: float) -> list[Minute]:
     """Of the patch's trend rows those that begin between two moments, Unix seconds, in order."""
     return [
         Minute(
@@ -42,6 +42,6 @@ def minutes_of(store: Store, patch_id: str, begin: float, end: float) -> list[Mi
             hr_max=row.hr_max,
             model=row.model,
         )
-        for row in store.trends.rows(patch_id, begin, end)
+        for row in seen.trend(patch_id, begin, end)
         if row.utc is not None
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from cloud.ask import UnknownEpisodeError
+from cloud.console.seen import Seen
 from cloud.console.views import NOT_ASSESSED, REVIEW, EpisodeView, lasting, moment
 from cloud.prints import marks
 from cloud.prints.events import Event
@@ -14,7 +15,6 @@ from cloud.prints.strip import Style, named, pieces, scale
 from cloud.prints.tracing import Tracing, of_episode
 from cloud.prints.typeset import Block, Document, caution, heading, lines, note, pairs, strip, table
 from cloud.reports import NOT_NORMAL
-from cloud.store import Store
 from models.anyecg.evidence import QUANTITIES
 from models.ecg import Segment
 from models.verdicts import LABELS
@@ -23,16 +23,16 @@ SAME_BPM = 0.3  # evidence says its beats to a millisecond
 MOST_ROWS = 400  # of single findings
 
 
-def episode_report(store: Store, episode_id: str, now: float) -> Document:
+def episode_report(seen: Seen, episode_id: str, now: float) -> Document:
     """Everything known of an episode; `now`, Unix seconds, is when it is printed.
 
     Raises:
         UnknownEpisodeError: there is no such episode.
     """
-    view = EpisodeView.of(store, episode_id)
+    view = EpisodeView.of(seen, episode_id)
     if view is None:
         raise UnknownEpisodeError(f"There is no episode {episode_id}.")
-    tracing = of_episode(store, episode_id)
+    tracing = of_episode(seen, episode_id)
     own = [Event(episode_id=episode_id, finding=f, fs=tracing.fs) for f in tracing.findings]
     wanting = list(_wanting(view))
 
@@ -52,7 +52,7 @@ def episode_report(store: Store, episode_id: str, now: float) -> Document:
             *_said(view),
             *event_strips(own, lambda _: tracing, Style(), when),
             *_one_by_one(view),
-            *method(tracing.findings, _authors(view), screeners(store.parts(episode_id))),
+            *method(tracing.findings, _authors(view), screeners(seen.parts(episode_id))),
         ),
     )
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from cloud.console.seen import Seen
 from cloud.console.views import EpisodeView
 from cloud.prints.events import Event
 from cloud.prints.figures import Heart, heart, united
 from cloud.prints.minutes import Minute, minutes_of
 from cloud.prints.tracing import MOST_EPISODES, UnknownPatchError, placed
-from cloud.store import Episode, Store
+from cloud.store import Episode
 from models.anyecg.evidence import Span
 from models.errors import UsageError
 from models.verdicts import LABELS, Kind
@@ -90,18 +91,18 @@ class Day:
         return [event for stay in self.stays for event in stay.events()]
 
 
-def gathered(store: Store, patch_id: str, begin: float, end: float) -> Day:
+def gathered(seen: Seen, patch_id: str, begin: float, end: float) -> Day:
     """See `cloud.prints.day.day_report`."""
     if end - begin > MOST_S:
         raise UsageError(f"This report is of a week at most, not of {(end - begin) / DAY_S:.1f} days.")
     stays = []
-    for episode, (first, last) in placed(store, patch_id, begin, end):
-        view = EpisodeView.of(store, episode.id)
+    for episode, (first, last) in placed(seen, patch_id, begin, end):
+        view = EpisodeView.of(seen, episode.id)
         if view is not None:
             stays.append(Stay(view=view, first=first, last=last))
-    episodes = store.episodes(patch_id, MOST_EPISODES)
+    episodes = seen.episodes(patch_id, MOST_EPISODES)
     timeless = sum(episode.utc_0 is None for episode in episodes)
-    if not episodes and not any(patch.patch_id == patch_id for patch in store.patches()):
+    if not episodes and not any(patch.patch_id == patch_id for patch in seen.patches()):
         raise UnknownPatchError(f"There is no patch {patch_id} of which anything came.")
-    rows = minutes_of(store, patch_id, begin, end)
+    rows = minutes_of(seen, patch_id, begin, end)
     return Day(patch_id=patch_id, begin=begin, end=end, stays=stays, minutes=rows, timeless=timeless)

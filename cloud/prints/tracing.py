@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from cloud.ask import UnknownEpisodeError
+from cloud.console.seen import Seen
 from cloud.console.views import moment
 from cloud.reading import between
-from cloud.store import Episode, Store
+from cloud.sqlite_store import SqliteStore
+from cloud.store import Episode
 from models.ecg import Clock, Counts, Mask, Segment, mask_to_spans, read_only
 from models.errors import AnyEcgError, UsageError
 from models.verdicts import Finding
@@ -85,16 +87,14 @@ class Tracing:
         )
 
 
-def of_episode(
-    store: Store, episode_id: str, begin: float | None = None, end: float | None = None
-) -> Tracing:
+def of_episode(seen: Seen, episode_id: str, begin: float | None = None, end: float | None = None) -> Tracing:
     """An episode, or what of it lies between two seconds of the patch's own clock.
 
     Raises:
         UnknownEpisodeError: there is no such episode.
         UsageError: too little of it lies between them.
     """
-    episode = store.episode(episode_id)
+    episode = seen.episode(episode_id)
     if episode is None:
         raise UnknownEpisodeError(f"There is no episode {episode_id}.")
     fs = episode.fs
@@ -105,23 +105,23 @@ def of_episode(
         raise UsageError(
             f"Episode {episode_id} lasts from {held}: of what was asked for it holds too little."
         )
-    return _traced(store, episode, first, last)
+    return _traced(seen, episode, first, last)
 
 
-def of_patch(store: Store, patch_id: str, begin: float, end: float) -> Iterator[Tracing]:
+def of_patch(seen: Seen, patch_id: str, begin: float, end: float) -> Iterator[Tracing]:
     """What came of a patch between two moments, Unix seconds: a tracing an episode, oldest first.
 
     Raises:
         UsageError: nothing came, or the moments are in the wrong order.
     """
-    episodes = placed(store, patch_id, begin, end)
+    episodes = placed(seen, patch_id, begin, end)
     for episode, (first, last) in episodes:
-        yield _traced(store, episode, first, last)
+        yield _traced(seen, episode, first, last)
     if not episodes:
         raise UsageError(f"Of patch {patch_id} nothing came between {moment(begin)} and {moment(end)}.")
 
 
-def placed(store: Store, patch_id: str, begin: float, end: float) -> list[tuple[Episode, tuple[int, int]]]:
+def placed(seen: Seen, patch_id: str, begin: float, end: float) -> list[tuple[Episode, tuple[int, int]]]:
     """The episodes that overlap two moments, oldest first, with the first and last sample that lies between.
 
     An episode whose clock is not known has no place in time. UsageError where `begin` is not before `end`.
@@ -129,7 +129,7 @@ def placed(store: Store, patch_id: str, begin: float, end: float) -> list[tuple[
     if not begin < end:
         raise UsageError(f"A stretch begins before it ends: {moment(begin)} is not before {moment(end)}.")
     out = []
-    for episode in store.episodes(patch_id, MOST_EPISODES):
+    for episode in seen.episodes(patch_id, MOST_EPISODES):
         if episode.utc_0 is None or not episode.clock_fs:
             continue
         ends = [round((moment - episode.utc_0) * episode.clock_fs) for moment in (begin, end)]
@@ -139,7 +139,7 @@ def placed(store: Store, patch_id: str, begin: float, end: float) -> list[tuple[
     return sorted(out, key=lambda row: (row[0].utc(row[0].first), row[0].id))
 
 
-def open_kept(url: str) -> Store:
+def open_kept(url: str) -> SqliteStore:
     """The store behind a URL, which is there; UsageError where it is not, instead of an empty new one."""
     from cloud.store import open_store
 
@@ -166,10 +166,10 @@ def _sample(second: float, fs: float) -> int:
     return round(second * fs)
 
 
-def _traced(store: Store, episode: Episode, first: int, last: int) -> Tracing:
-    parts = list(between(store.parts(episode.id), first, last))
+def _traced(seen: Seen, episode: Episode, first: int, last: int) -> Tracing:
+    parts = list(between(seen.parts(episode.id), first, last))
     counts, missing = _joined(parts, episode, first, last)
-    found = (stored.finding for stored in store.findings(episode.id))
+    found = (stored.finding for stored in seen.findings(episode.id))
     return Tracing(
         patch_id=episode.patch_id,
         boot_id=episode.boot_id,

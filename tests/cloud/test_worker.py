@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cloud.alerts import OPEN, State
+from cloud.assignments import Assignments
 from cloud.config import CloudConfig
 from cloud.quiet import QuietRule
+from cloud.roles import LOCAL
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Job
 from cloud.worker import Worker
 from models.anyecg.localizer import Localizer
-from models.ecg import Segment
+from models.ecg import Segment, segment_id
 from models.errors import DeliveryError
 from models.verdicts import Priority
 from models.wire import encode_segment
@@ -127,6 +130,41 @@ def test_parts_are_judged_by_the_quiet_rules_of_their_commit_by_any_worker_at_an
     assert [{entry["label"] for entry in alert.history} for alert in quiet] == [{"V"}]
     calling = [entry for stored in store.alerts(states=OPEN) for entry in stored.alert.history]
     assert not [entry for entry in calling if entry["label"] == "V" and entry["priority"] != "high"]
+
+
+def test_evidence_of_one_patient_never_joins_the_alert_of_another_also_when_it_comes_late(
+    store: SqliteStore, network: Localizer, excerpt_parts: list[Segment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, assignments = Worker(store, network, CONFIG), Assignments(store)
+    patch, now = excerpt_parts[0].patch_id, [0.0]
+    monkeypatch.setattr("cloud.assignments.time.time", lambda: now[0])
+    assignments.assign(LOCAL, patch, "one", "A", start=-1.0)
+    now[0] = 1000.0
+    assignments.assign(LOCAL, patch, "two", "B")
+    of_two = shifted(excerpt_parts[:3], round(2000 * excerpt_parts[0].fs))
+    for part in (*of_two, *excerpt_parts[:3]):  # the first patient's come last
+        commit(store, part)
+        drain(store, worker)
+    causes = {
+        stored.alert.episode_id: {entry["episode_id"] for entry in stored.alert.history}
+        for stored in store.alerts()
+    }
+    assert causes == {part.episode_id: {part.episode_id} for part in (of_two[0], excerpt_parts[0])}
+
+
+def shifted(parts: list[Segment], by: int) -> list[Segment]:
+    """The same signal so many samples later, as an episode of its own."""
+    head = parts[0]
+    episode = segment_id(head.patch_id, head.boot_id, head.first + by, head.last + by)
+    return [
+        replace(
+            part,
+            id=segment_id(part.patch_id, part.boot_id, part.first + by, part.last + by),
+            episode_id=episode,
+            first=part.first + by,
+        )
+        for part in parts
+    ]
 
 
 def test_two_workers_on_a_backlog_show_the_same(

@@ -20,6 +20,7 @@ let heard = Date.now();
 
 async function fragment(path) {
   const answer = await fetch(path);
+  if (answer.status === 401) location.assign("/login"); // the session is over
   if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
   return answer.text();
 }
@@ -236,6 +237,7 @@ const news = {
   beat: () => {},
   patch: renewQueues,
   technical: renewQueues,
+  assignment: renewQueues,
   alert: ({ alert }) => {
     if (alert.state === "raised") said.textContent = `${alert.priority} alert, patch ${alert.patch_id}: ${alert.rule}`; // for screen readers
     renewQueues();
@@ -262,7 +264,9 @@ function listen(after) {
     });
   }
   source.addEventListener("error", () => {
-    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 1000, last);
+    if (source.readyState !== EventSource.CLOSED) return;
+    renewQueues();
+    setTimeout(listen, 1000, last);
   });
 }
 

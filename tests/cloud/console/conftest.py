@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import uvicorn
+from argon2 import PasswordHasher
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from cloud.ask import Asking
 from cloud.broker import free_port
-from cloud.config import CloudConfig
+from cloud.config import CloudConfig, PeopleConfig
 from cloud.console.app import create_app
 from cloud.docket import Called, Docket
+from cloud.people import People
+from cloud.roles import LOCAL, Role
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Outcome, Receipt
 from cloud.turns import Turns
@@ -49,9 +55,15 @@ BROWSER_ARGS = [
 class Server:
     """The console as the node runs it, in a thread of the test."""
 
-    def __init__(self, store: SqliteStore, port: int | None = None, asking: Asking | None = None) -> None:
+    def __init__(
+        self,
+        store: SqliteStore,
+        port: int | None = None,
+        asking: Asking | None = None,
+        people: PeopleConfig | None = None,
+    ) -> None:
         self.port = port or free_port()
-        self._app = create_app(store, "ward-7", asking)
+        self._app = create_app(store, "ward-7", asking, people=people)
         options = uvicorn.Config(
             self._app, host="127.0.0.1", port=self.port, log_level="critical", lifespan="on", ws="none"
         )
@@ -100,6 +112,42 @@ def server(
     running = Server(store, asking=Asking(store, network, chat, eyes, CloudConfig(), Turns(1)))
     yield running
     running.stop()
+
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(autouse=True)
+def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As real as others, at a thousandth of the cost."""
+    quick = partial(PasswordHasher, time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr("cloud.passwords.PasswordHasher", quick)
+
+
+@pytest.fixture
+def people(store: SqliteStore) -> People:
+    """An admin `chief`, a nurse, a clinician and a viewer of each of the wards A and B, and an operator."""
+    made = People(store)
+    made.add(LOCAL, "chief", PASSWORD, Role.ADMIN)
+    made.add(LOCAL, "operator", PASSWORD, Role.OPERATOR)
+    for ward in "AB":
+        for role in (Role.NURSE, Role.CLINICIAN, Role.VIEWER):
+            made.add(LOCAL, f"{role}-{ward.lower()}", PASSWORD, role, [ward])
+    return made
+
+
+@pytest.fixture
+def enter(people: People, server: Server) -> Iterator[Callable[[str], httpx.Client]]:
+    """A signed-in client by name."""
+    with contextlib.ExitStack() as open_clients:
+
+        def signed_in(name: str) -> httpx.Client:
+            client = open_clients.enter_context(httpx.Client(base_url=server.url, timeout=20))
+            answer = client.post("/login", data={"name": name, "password": PASSWORD})
+            assert (answer.status_code, answer.headers["location"]) == (303, "/")
+            return client
+
+        yield signed_in
 
 
 @pytest.fixture(scope="module")  # longer, and its event loop would stand in the way of asynchronous tests

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import wfdb
 
+from cloud.console.seen import everything
 from cloud.prints.command import Wanted, print_to
 from cloud.prints.export import export, wfdb_rows, zipped
 from cloud.prints.tracing import Tracing, of_episode, of_patch
@@ -32,7 +33,7 @@ Found = Callable[..., Finding]
 def test_wfdb_reads_back_sample_for_sample_with_the_gap(
     kept: SqliteStore, episode_id: str, tmp_path: Path
 ) -> None:
-    tracing = of_episode(kept, episode_id)
+    tracing = of_episode(everything(kept), episode_id)
     (hea, *_), path = export([tracing], "wfdb", tmp_path), tmp_path
     record = wfdb.rdrecord(str(hea.with_suffix("")), physical=False)
     assert (path / "RECORDS").read_text().split() == [hea.stem]
@@ -47,7 +48,7 @@ def test_wfdb_reads_back_sample_for_sample_with_the_gap(
 
 
 def test_wfdb_annotations_are_the_findings(kept: SqliteStore, episode_id: str, tmp_path: Path) -> None:
-    tracing = of_episode(kept, episode_id)
+    tracing = of_episode(everything(kept), episode_id)
     hea = export([tracing], "wfdb", tmp_path)[0]
     marks = wfdb.rdann(str(hea.with_suffix("")), "atr")
     beats = [(int(s), m) for s, m in zip(marks.sample, marks.symbol, strict=True) if m in "SVF"]
@@ -66,7 +67,7 @@ def test_wfdb_annotations_are_the_findings(kept: SqliteStore, episode_id: str, t
 def test_edf_reads_back_sample_for_sample_in_the_stretches_between_gaps(
     kept: SqliteStore, episode_id: str, tmp_path: Path
 ) -> None:
-    tracing = of_episode(kept, episode_id)
+    tracing = of_episode(everything(kept), episode_id)
     files = export([tracing], "edf", tmp_path)
     read = [edfio.read_edf(path) for path in files]
     assert len(files) == 2
@@ -100,7 +101,10 @@ def test_edf_of_any_number_of_samples(made: Make, tmp_path: Path, count: int) ->
 def test_a_stretch_of_an_episode_has_only_what_lies_in_it(
     kept: SqliteStore, episode_id: str, tmp_path: Path
 ) -> None:
-    whole, cut = of_episode(kept, episode_id), of_episode(kept, episode_id, 50.5, 62.0)
+    whole, cut = (
+        of_episode(everything(kept), episode_id),
+        of_episode(everything(kept), episode_id, 50.5, 62.0),
+    )
     assert (cut.first, cut.last) == (round(50.5 * 360), 62 * 360 - 1)
     assert np.array_equal(cut.counts, whole.counts[:, cut.first : cut.last + 1])
     hea = export([cut], "wfdb", tmp_path)[0]
@@ -111,10 +115,10 @@ def test_a_stretch_of_an_episode_has_only_what_lies_in_it(
 
 
 def test_a_patch_between_two_moments(kept: SqliteStore) -> None:
-    (tracing,) = of_patch(kept, "excerpt", UTC_0 + 10, UTC_0 + 20)
+    (tracing,) = of_patch(everything(kept), "excerpt", UTC_0 + 10, UTC_0 + 20)
     assert (tracing.first, tracing.last) == (3600, 7199)
     with pytest.raises(UsageError, match="Of patch excerpt nothing came between 2023"):
-        list(of_patch(kept, "excerpt", UTC_0 + 1000, UTC_0 + 2000))
+        list(of_patch(everything(kept), "excerpt", UTC_0 + 1000, UTC_0 + 2000))
 
 
 def test_of_two_rhythms_at_once_the_one_that_began_last_is_told(made: Make, found: Found) -> None:
@@ -134,7 +138,7 @@ def test_rules_and_unreadable_signal_are_notes(made: Make, found: Found) -> None
 
 
 def test_an_archive_is_the_same_bytes_every_time(kept: SqliteStore, episode_id: str) -> None:
-    first, second = (zipped([of_episode(kept, episode_id)], "wfdb") for _ in range(2))
+    first, second = (zipped([of_episode(everything(kept), episode_id)], "wfdb") for _ in range(2))
     assert first == second
     names = zipfile.ZipFile(io.BytesIO(first)).namelist()
     assert {name.rpartition(".")[2] for name in names} == {"RECORDS", "hea", "dat", "atr"}

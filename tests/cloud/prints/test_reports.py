@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from cloud.ask import UnknownEpisodeError
+from cloud.console.seen import everything
 from cloud.prints.day import day_report
 from cloud.prints.events import Event, chosen
 from cloud.prints.figures import Heart, heart, united
@@ -81,7 +82,7 @@ def keep_rows(store: SqliteStore, begin: float, end: float) -> None:
 
 
 def test_an_episode_s_report_says_first_what_was_not_analysed(kept: SqliteStore, episode_id: str) -> None:
-    said = first_page(episode_report(kept, episode_id, NOW))
+    said = first_page(episode_report(everything(kept), episode_id, NOW))
     measured = kept.report(episode_id).measurements  # type: ignore[union-attr]
     assert measured.not_analysed_s == 3.0
     assert "Analysable time: 87.0 s. Not analysable: 3.0 s." in said
@@ -94,14 +95,14 @@ def test_an_episode_s_report_says_first_what_was_not_analysed(kept: SqliteStore,
 
 def test_it_gives_the_measured_rates_with_their_times(kept: SqliteStore, episode_id: str) -> None:
     measured = kept.report(episode_id).measurements  # type: ignore[union-attr]
-    said = first_page(episode_report(kept, episode_id, NOW))
+    said = first_page(episode_report(everything(kept), episode_id, NOW))
     assert f"\n{measured.heart_rate_min:.0f}\n/min\n2023-11-1" in said
     assert f"\n{measured.heart_rate_max:.0f}\n/min\n2023-11-1" in said
     assert "time not known" not in said
 
 
 def test_findings_have_probability_and_threshold_or_by_rule(kept: SqliteStore, episode_id: str) -> None:
-    said = first_page(episode_report(kept, episode_id, NOW))
+    said = first_page(episode_report(everything(kept), episode_id, NOW))
     assert re.search(
         r"V ventricular premature beat\n\d+\n\n\nat [\d.]+ s\n0\.\d\d to 0\.\d\d\nthreshold 0\.\d\d", said
     )
@@ -109,7 +110,7 @@ def test_findings_have_probability_and_threshold_or_by_rule(kept: SqliteStore, e
 
 
 def test_the_narrative_says_who_wrote_it(kept: SqliteStore, episode_id: str) -> None:
-    document = episode_report(kept, episode_id, NOW)
+    document = episode_report(everything(kept), episode_id, NOW)
     report = kept.report(episode_id)
     assert report is not None
     for line in report.narrative.splitlines():
@@ -120,7 +121,7 @@ def test_the_narrative_says_who_wrote_it(kept: SqliteStore, episode_id: str) -> 
 def test_the_last_page_names_models_with_their_hash_and_the_limits(
     kept: SqliteStore, episode_id: str
 ) -> None:
-    said = words(episode_report(kept, episode_id, NOW))
+    said = words(episode_report(everything(kept), episode_id, NOW))
     model = kept.findings(episode_id)[0].finding.evidence["model"]
     assert re.fullmatch(r"localizer/\d+ [0-9a-f]{8}", model)
     last = said[said.index("Method and limits") :]
@@ -129,10 +130,10 @@ def test_the_last_page_names_models_with_their_hash_and_the_limits(
 
 
 def test_a_report_is_the_same_bytes_again(kept: SqliteStore, episode_id: str) -> None:
-    first, second = (pdf(episode_report(kept, episode_id, NOW)) for _ in range(2))
+    first, second = (pdf(episode_report(everything(kept), episode_id, NOW)) for _ in range(2))
     assert first == second
     assert b"CreationDate" not in first
-    days = [pdf(day_report(kept, "excerpt", UTC_0 - HOUR, UTC_0 + HOUR, NOW)) for _ in range(2)]
+    days = [pdf(day_report(everything(kept), "excerpt", UTC_0 - HOUR, UTC_0 + HOUR, NOW)) for _ in range(2)]
     assert days[0] == days[1]
 
 
@@ -174,19 +175,19 @@ def test_what_is_not_analysed_yet_makes_it_preliminary(tmp_path: Path, parts: li
     for part in parts[:2]:
         payload = encode_segment(part, part.part, "home")
         store.commit_segment(payload, part, seq=part.part, site="home", now=UTC_0)
-    said = first_page(episode_report(store, parts[0].episode_id, NOW))
+    said = first_page(episode_report(everything(store), parts[0].episode_id, NOW))
     assert "PRELIMINARY" in said
     assert "2 of 2 parts are not analysed yet" in said
     assert "Analysable time: not known yet" in said
-    day = first_page(day_report(store, "excerpt", UTC_0, UTC_0 + 60, NOW))
+    day = first_page(day_report(everything(store), "excerpt", UTC_0, UTC_0 + 60, NOW))
     assert "PRELIMINARY" in day
     assert "of them 0.0 s could not be read and 45.0 s are not analysed yet" in day
-    assert pdf(episode_report(store, parts[0].episode_id, NOW)).startswith(b"%PDF")
+    assert pdf(episode_report(everything(store), parts[0].episode_id, NOW)).startswith(b"%PDF")
     store.close()
 
 
 def test_a_day_says_what_did_not_come_and_that_no_minute_rows_do(kept: SqliteStore) -> None:
-    said = words(day_report(kept, "excerpt", UTC_0 - HOUR, UTC_0 + 23 * HOUR, UTC_0 + 48 * HOUR))
+    said = words(day_report(everything(kept), "excerpt", UTC_0 - HOUR, UTC_0 + 23 * HOUR, UTC_0 + 48 * HOUR))
     assert (
         "Analysable time: 87.0 s of 24 h 0 min. 90.0 s came as episodes: of them 3.0 s could not be read"
         in said
@@ -199,7 +200,7 @@ def test_a_day_says_what_did_not_come_and_that_no_minute_rows_do(kept: SqliteSto
 
 def test_a_day_with_minute_rows_tells_of_them_and_of_those_that_lack(kept: SqliteStore) -> None:
     keep_rows(kept, UTC_0 - HOUR, UTC_0 + HOUR)
-    said = words(day_report(kept, "excerpt", UTC_0 - HOUR, UTC_0 + HOUR, NOW))
+    said = words(day_report(everything(kept), "excerpt", UTC_0 - HOUR, UTC_0 + HOUR, NOW))
     with kept.writing() as db:
         db.execute("delete from trends")
     assert (
@@ -212,7 +213,7 @@ def test_a_day_with_minute_rows_tells_of_them_and_of_those_that_lack(kept: Sqlit
 def test_a_day_counts_only_what_lies_in_it(kept: SqliteStore, episode_id: str) -> None:
     findings = [stored.finding for stored in kept.findings(episode_id)]
     inside = sum(f.label == "V" and f.first >= 20 * 360 and f.last < 60 * 360 for f in findings)
-    document = day_report(kept, "excerpt", UTC_0 + 20, UTC_0 + 60, NOW)
+    document = day_report(everything(kept), "excerpt", UTC_0 + 20, UTC_0 + 60, NOW)
     assert 0 < inside < sum(f.label == "V" for f in findings)
     assert f"V ventricular premature beat\n{inside}\n" in words(document)
     assert "Analysable time: 37.0 s of 40 s" in words(document)
@@ -220,14 +221,14 @@ def test_a_day_counts_only_what_lies_in_it(kept: SqliteStore, episode_id: str) -
 
 def test_a_patch_or_an_episode_nobody_knows_and_a_month_are_refused(kept: SqliteStore) -> None:
     with pytest.raises(UnknownPatchError, match="There is no patch other"):
-        day_report(kept, "other", UTC_0, UTC_0 + 60, NOW)
-    assert "nothing came" in words(day_report(kept, "excerpt", UTC_0 - 60, UTC_0, NOW))
+        day_report(everything(kept), "other", UTC_0, UTC_0 + 60, NOW)
+    assert "nothing came" in words(day_report(everything(kept), "excerpt", UTC_0 - 60, UTC_0, NOW))
     with pytest.raises(UnknownEpisodeError, match="There is no episode X"):
-        episode_report(kept, "X", NOW)
+        episode_report(everything(kept), "X", NOW)
     with pytest.raises(UsageError, match=r"a week at most, not of 30\.0 days"):
-        day_report(kept, "excerpt", UTC_0, UTC_0 + 30 * 24 * HOUR, NOW)
+        day_report(everything(kept), "excerpt", UTC_0, UTC_0 + 30 * 24 * HOUR, NOW)
     with pytest.raises(UsageError, match="begins before it ends"):
-        day_report(kept, "excerpt", UTC_0, UTC_0, NOW)
+        day_report(everything(kept), "excerpt", UTC_0, UTC_0, NOW)
 
 
 def test_a_moment_without_an_offset_is_utc() -> None:
