@@ -43,8 +43,9 @@ class Hub:
 
         `look` says each time anew what the page may see; the stream ends where that is None.
         """
+        # A new store begins anew: asked for before the page knows it is connected, or news between are lost.
+        after = min(after, await asyncio.to_thread(self._store.last_event))
         yield "retry: 1000\n\n"
-        after = min(after, await asyncio.to_thread(self._store.last_event))  # a new store begins anew
         told = time.monotonic()
         while not self._closing and (seen := await asyncio.to_thread(look)) is not None:
             news = self._news  # before reading: what is committed meanwhile is not slept over
