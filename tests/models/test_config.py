@@ -72,7 +72,6 @@ def test_a_key_that_is_like_no_other_is_refused_with_all_that_are_known(tmp_path
     ("text", "key", "value"),
     [
         ("port = 70000", "port", "70000"),
-        ('host = "0.0.0.0"', "host", "'0.0.0.0'"),
         ('site = "a b"', "site", "'a b'"),
         ("workers = 0", "workers", "0"),
         ("[rules]\nvf_s = -1", "rules.vf_s", "-1"),

@@ -282,8 +282,8 @@ def make_reading_fixture() -> MakeReading:
 
 
 @pytest.fixture(scope="session")
-def scripted(words: Tokenizer) -> Callable[[Speak, Sequence[Reading]], Chat]:
-    return lambda speak, held: Chat(Scripted(words, speak, held), words, model="scripted/1")
+def scripted(words: Tokenizer, unruly: type[Chat]) -> Callable[[Speak, Sequence[Reading]], Chat]:
+    return lambda speak, held: unruly(Scripted(words, speak, held), words, model="scripted/1")
 
 
 @pytest.fixture(scope="session")
