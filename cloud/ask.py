@@ -163,7 +163,8 @@ class Heard(Chat):
     """Speaks as another does and keeps what was written, so that what does not hold of it is counted."""
 
     def __init__(self, chat: Chat) -> None:
-        self.model, self.lines, self.finished = chat.model, list[str](), False
+        self.model, self.apart = chat.model, chat.apart
+        self.lines, self.finished = list[str](), False
         self._chat = chat
 
     def prompt(self, ecgs: Sequence[Any], evidence: Sequence[str] | None) -> State:
@@ -178,6 +179,7 @@ class Heard(Chat):
         tokens: int = MOST_TOKENS,
         until: float | None = None,
     ) -> Iterator[str]:
+        self.lines = []  # the question is put twice: to be understood, and to be answered
         for line in self._chat.ask(state, question, allow=allow, tokens=tokens, until=until):
             self.lines.append(line)
             yield line

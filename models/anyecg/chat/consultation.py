@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from models.anyecg.chat.held import allowed
 from models.anyecg.chat.plans import ECTOPIC, Plan, parse
 from models.anyecg.chat.prompt import text
@@ -52,6 +54,9 @@ class Consultation:
         self.ecgs = tuple(reading.evidence for reading in readings)
         self._chat = chat
         self._state = chat.prompt([r.features for r in readings], [text(e) for e in self.ecgs])
+        dated = len(readings) > 1 and any(e.date for e in self.ecgs)  # a question may name one by its date
+        unseen = [np.zeros((1, r.features.shape[1]), dtype=np.float32) for r in readings]
+        self._meaning = chat.prompt(unseen, None) if chat.apart and not dated else None
 
     def answer(self, question: str, within_s: float | None = None) -> Answer:
         """Complete and in the template's order; after `within_s` seconds the template says the rest."""
@@ -74,11 +79,10 @@ class Consultation:
     def stream(self, question: str, within_s: float | None = None) -> Iterator[str]:
         """Each sentence after its check, then what the model left out."""
         until = None if within_s is None else time.monotonic() + within_s
-        lines = self._chat.ask(self._state, question, allow=self._allowed, until=until)
         plan: Plan | None = None
         shown: list[str] = []
         try:
-            for line in lines:
+            for line in self._lines(question, until):
                 if plan is None:
                     plan = _plan(line)
                     continue
@@ -99,13 +103,22 @@ class Consultation:
         lines: list[str] = []
         finished = True
         try:
-            lines.extend(self._chat.ask(self._state, question, allow=self._allowed, until=until))
+            lines.extend(self._lines(question, until))
         except UnfinishedError:
             finished = False
         return _plan(lines[0]) if lines else UNCLEAR, lines[1:], finished
 
-    def _allowed(self, lines: Sequence[str]) -> Rule:
-        return allowed(lines, self.ecgs)
+    def _lines(self, question: str, until: float | None) -> Iterator[str]:
+        """The plan and the sentences. What a question means does not hang on what was found: a model that
+        can, understands it of ECGs that are not shown, and nothing that was found in them sways it."""
+        meant: str | None = None
+        if self._meaning is not None:
+            meant = next(self._chat.ask(self._meaning, question, until=until), str(UNCLEAR))
+
+        def held(lines: Sequence[str]) -> Rule:
+            return allowed(lines, self.ecgs) if lines else meant
+
+        yield from self._chat.ask(self._state, question, allow=held, until=until)
 
 
 def _plan(line: str) -> Plan:

@@ -34,6 +34,7 @@ FILES = ("tokenizer.json", "connector.onnx", "decoder.onnx")
 MOST_TOKENS = 400  # of an answer
 SURE = 0.5  # a plan that is not likelier than all others together is a question not understood
 UNSURE = "decline unclear"
+APART = "apart"  # metadata `questions` of a model that had a stage 0
 Rule = str | re.Pattern[str] | None
 DONE = ""  # the rule where all is said
 Allow = Callable[[Sequence[str]], Rule]
@@ -65,12 +66,21 @@ class State:
 
 
 class Chat:
-    """Greedy answers of a decoder; `model` is its name in answers and reports."""
+    """Greedy answers of a decoder; `model` is its name in answers and reports.
+
+    `apart`: it has learned what questions mean of ECGs that are not shown, and understands them best so.
+    """
 
     def __init__(
-        self, decoder: Decoder, words: Tokenizer, longest: int = LONGEST, model: str = "anyecg-chat"
+        self,
+        decoder: Decoder,
+        words: Tokenizer,
+        longest: int = LONGEST,
+        model: str = "anyecg-chat",
+        *,
+        apart: bool = False,
     ) -> None:
-        self.model = model
+        self.model, self.apart = model, apart
         self._decoder, self._words, self._longest = decoder, words, longest
         self._newline, self._end = words.newline, words.marker(END)[-1]
         single = {words.one(name) for name in MARKERS if len(words.marker(name)) == 1}
@@ -182,7 +192,7 @@ class Small(Chat):
         if decoder.metadata["tokenizer_sha256"] != hashlib.sha256(words.json.encode()).hexdigest():
             raise RecordingError(f"{folder}: decoder.onnx was trained with another tokenizer.json.")
         name = f"{decoder.metadata['name']}/{decoder.metadata['version']} {decoder.sha256[:8]}"
-        super().__init__(decoder, words, model=name)
+        super().__init__(decoder, words, model=name, apart=decoder.metadata.get("questions") == APART)
         self.metadata = decoder.metadata
 
 

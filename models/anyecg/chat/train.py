@@ -27,11 +27,12 @@ from models.anyecg.chat.corpus import WITHHELD, Conversation
 from models.anyecg.chat.export import export_small
 from models.anyecg.chat.net import EcgChat, chat, load_llm, load_words, save_adapter, small, with_lora
 from models.anyecg.chat.prompt import UNLEARNED, Layout, lay_out
+from models.anyecg.chat.runtime import APART
 from models.anyecg.chat.tokenizer import PAD, Tokenizer, learn
 from models.errors import UsageError
 from models.training import DEVICE, claim, fit
 
-VERSION = "1"
+VERSION = "2"
 STAGES = (0, 1, 2, 3)
 GROUP = (
     8  # batches drawn together and sorted by length: little padding, and a batch depends on its step alone
@@ -106,7 +107,7 @@ def metadata(words: Tokenizer, data_sha256: str) -> dict[str, Any]:
     """What a reader of the files must know; content comes once a second."""
     digest = hashlib.sha256(words.json.encode()).hexdigest()
     named = {"name": "anyecg-chat-small", "version": VERSION, "fs": 1.0, "licence": "Apache-2.0"}
-    return {**named, "data_sha256": data_sha256, "tokenizer_sha256": digest}
+    return {**named, "questions": APART, "data_sha256": data_sha256, "tokenizer_sha256": digest}
 
 
 def train_adapter(

@@ -22,7 +22,7 @@ LIE = "999 ventricular premature beats."
 class Speaker:
     """A language model that writes what it is told to, keeping only to lines that are given."""
 
-    model = "speaker/1"
+    model, apart = "speaker/1", False
 
     def __init__(self, lines: Sequence[str], *, late: bool = False) -> None:
         self._lines, self._late = lines, late
@@ -65,6 +65,31 @@ def test_what_holds_is_shown_as_it_was_written(ecg: Evidence, plan: Plan) -> Non
     found = consult([str(plan), *said], ecg).answer("?")
     assert (found.plan, found.sentences, found.replaced, found.added) == (plan, said, 0, 0)
     assert found.claims >= len(said)
+
+
+class Apart(Speaker):
+    """Has another plan where it reads the evidence than where it does not."""
+
+    apart = True
+
+    def prompt(self, ecgs: Sequence[Any], evidence: Sequence[str] | None) -> tuple[int, int]:
+        return len(ecgs), 0 if evidence is None else len(evidence)
+
+    def ask(self, state: Any, question: str, *, until: float | None, allow: Any = None) -> Iterator[str]:
+        if state[1]:
+            yield from super().ask(state, question, allow=allow, until=until)
+        else:
+            yield "count V"
+
+
+def test_a_model_that_can_understands_a_question_whatever_was_found(ecg: Evidence) -> None:
+    plan = Plan("count", "V")
+    said = answer(plan, [ecg])
+    reading = Reading(evidence=ecg, features=np.zeros((5, 4), np.float32), record="r", patient="p")
+    asked = Consultation(Apart(["measure RATE", *said]), [reading])  # type: ignore[arg-type]
+    found = asked.answer("How many PVCs?")
+    assert (found.plan, found.sentences, found.written) == (plan, said, said)
+    assert tuple(asked.stream("How many PVCs?")) == said
 
 
 def test_a_sentence_that_does_not_hold_is_replaced_and_counted(ecg: Evidence) -> None:
