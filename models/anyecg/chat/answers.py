@@ -165,7 +165,7 @@ def _quality(ecg: Evidence, _: str) -> list[Sentence]:
     analysed, rest = about.was_analysed(ecg), about.strange(ecg)
     if analysed and not rest:
         rest = [about.familiar(ecg)]
-    told = [about.analysed(ecg) if analysed else about.nothing(ecg), *about.missed(ecg)]
+    told = [about.analysed(ecg), *about.missed(ecg)] if analysed else [about.nothing(ecg)]
     told += [about.found(fact) for fact in _findings_of(ecg, UNREADABLE)]
     return [(claim,) for claim in (*told, *rest)]
 

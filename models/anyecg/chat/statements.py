@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import pairwise
 from statistics import median
 
-from models.anyecg.chat.names import ASSESSED, NOT_ASSESSED, RHYTHMS
+from models.anyecg.chat.names import ASSESSED, CLINICAL, NOT_ASSESSED, RHYTHMS
 from models.anyecg.chat.plans import ECTOPIC
 from models.anyecg.chat.slots import Claim
 from models.anyecg.evidence import Evidence, Fact
@@ -71,9 +71,12 @@ def denial(ecg: Evidence, label: str) -> Claim:
 
 
 def missed(ecg: Evidence) -> list[Claim]:
-    """That a part could not be analysed, where another part could."""
+    """That a part could not be analysed; where none could and nothing was found either, `nothing` says so."""
     seconds = round(seconds_of(ecg)[1], 1)
-    if not seconds or not was_analysed(ecg):
+    spoke = was_analysed(ecg) or any(
+        found_of(ecg, label) for label in CLINICAL
+    )  # rules that nothing silences
+    if not seconds or not spoke:
         return []
     return [Claim(kind="missed", numbers=(seconds,), cites=cites(ecg, "NOT_ANALYSED"))]
 

@@ -157,6 +157,16 @@ def test_where_nothing_was_analysed_nothing_is_denied(line: str, make_ecg: MakeE
     )
 
 
+@pytest.mark.parametrize("task", ["report", "findings", "rhythm"])
+def test_what_a_rule_found_where_nothing_was_analysed_says_that_nothing_was(
+    task: str, make_ecg: MakeEcg, make_finding: MakeFinding
+) -> None:
+    ecg = make_ecg(make_finding("VF", 2.0, 30.0), analysed_s=0.0, not_analysed_s=60.0)
+    said = answer(Plan(task), [ecg])
+    assert "60.0 s could not be analysed and may hide something [a2]." in said
+    assert any("entricular fibrillation" in sentence for sentence in said)
+
+
 def test_what_was_not_analysed_qualifies_a_denial(make_ecg: MakeEcg) -> None:
     ecg = make_ecg(analysed_s=52.0, not_analysed_s=8.0)
     partly = (
