@@ -13,6 +13,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from cloud.inbox import Inbox
 from cloud.sqlite_store import SqliteStore
 from models.anyecg.chat.eyes import Eyes
 from models.anyecg.chat.forms import FORMS
@@ -139,6 +140,20 @@ class Scripted:
             lines = "\n".join(self._says(WORDS.decode(held[asked + 1 : begin])))
             logits[answering(WORDS, lines)[len(held) - begin - 1]] = 20.0
         return logits, held
+
+
+@pytest.fixture
+def inbox(broker: Any, store: SqliteStore) -> Iterator[Inbox]:
+    running = Inbox(broker.url, "home", store)
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def deaf(store: SqliteStore) -> Inbox:
+    """Never connected: what it makes of messages."""
+    return Inbox("mqtt://127.0.0.1:1", "home", store)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import cbor2
@@ -30,14 +30,6 @@ class BrokerProcess(Protocol):
 
     def start(self) -> None: ...
     def kill(self) -> None: ...
-
-
-@pytest.fixture
-def inbox(broker: BrokerProcess, store: SqliteStore) -> Iterator[Inbox]:
-    running = Inbox(broker.url, "home", store)
-    running.start()
-    yield running
-    running.stop()
 
 
 @pytest.fixture
@@ -123,12 +115,6 @@ def test_a_heartbeat_and_a_state_are_what_the_page_shows(edge: Any, store: Sqlit
 def test_an_address_that_is_none_is_one_sentence(store: SqliteStore, url: str) -> None:
     with pytest.raises(UsageError, match="mqtt://host:port"):
         Inbox(url, "home", store)
-
-
-@pytest.fixture
-def deaf(store: SqliteStore) -> Inbox:
-    """Never connected: what `_take` makes of bytes, thousands of them, without a broker."""
-    return Inbox("mqtt://127.0.0.1:1", "home", store)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -111,12 +111,6 @@ def test_what_cannot_be_stored_is_not_acknowledged_and_is_taken_when_there_is_ro
     store.close()
 
 
-@pytest.fixture
-def deaf(store: SqliteStore) -> Inbox:
-    """Never connected: what it makes of messages."""
-    return Inbox("mqtt://127.0.0.1:1", "home", store)
-
-
 @pytest.mark.parametrize(
     "wrong",
     [

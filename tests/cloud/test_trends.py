@@ -7,7 +7,6 @@ import contextlib
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -69,20 +68,6 @@ def make_row(minute: int = 0, *, patch: str = "p", beats: int = 70, clock: Clock
         model="screener/2 0123abcd",
         clock=clock,
     )
-
-
-@pytest.fixture
-def inbox(broker: Any, store: SqliteStore) -> Iterator[Inbox]:
-    running = Inbox(broker.url, "home", store)
-    running.start()
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def deaf(store: SqliteStore) -> Inbox:
-    """Never connected: what it makes of messages."""
-    return Inbox("mqtt://127.0.0.1:1", "home", store)
 
 
 def every(store: SqliteStore, patch: str = "p") -> list[TrendRow]:
