@@ -62,13 +62,16 @@ def weights(excerpt: Recording, tmp_path_factory: pytest.TempPathFactory) -> Pat
     groups = [*alone, [alone[0][0], read(excerpt, *STRETCHES[1], 1)]]
     facts = [[text(ecg.evidence) for ecg in ecgs] for ecgs in groups]
     words = learn([*LEARNED, *map(str, LEARNED.values()), *(fact for some in facts for fact in some)])
+    width = groups[0][0].features.shape[1]
+    unseen = np.zeros((1, width), dtype=np.float32)
+    shown = [([ecg.features for ecg in ecgs], some) for ecgs, some in zip(groups, facts, strict=True)]
     layouts = [
-        lay_out(words, [ecg.features for ecg in ecgs], some, [(asked, str(plan))])
+        lay_out(words, ecgs, some, [(asked, str(plan))])
         for asked, plan in LEARNED.items()
-        for ecgs, some in zip(groups, facts, strict=True)
+        for ecgs, some in (*shown, ([unseen], None), ([unseen, unseen], None))
     ]
     torch.manual_seed(0)
-    net = small(words, groups[0][0].features.shape[1], **SHAPE)
+    net = small(words, width, **SHAPE)
     optimiser = torch.optim.AdamW(net.parameters(), lr=RATE)
     ids, labels, features = batch(layouts, words.one(PAD))
     for _ in range(MOST_STEPS):
