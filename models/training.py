@@ -1,4 +1,4 @@
-"""What every training shares: one-cycle AdamW, checkpoints it goes on from, progress with what is left.
+"""What every training shares: one-cycle steps, checkpoints it goes on from, progress with what is left.
 
 A batch depends on (seed, step) alone and the network's own randomness is seeded per step, so an interrupted
 training on one device ends with the weights of an uninterrupted one. Runs on a GPU where there is one.
@@ -10,9 +10,9 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch  # noqa: TID251 - a training file
 from torch import Tensor, nn  # noqa: TID251
@@ -23,7 +23,63 @@ WARM_UP = 0.1
 CLIP_NORM = 2.0
 CHECKPOINT_EVERY = 50
 Net = TypeVar("Net", bound=nn.Module)
+DECAY = 1e-2
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class Optimiser(Protocol):
+    """What `fit` needs of torch's."""
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]: ...
+
+    def zero_grad(self) -> None: ...
+
+    def step(self) -> Any: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: Any) -> None: ...
+
+
+def adamw(net: nn.Module, rate: float) -> Optimiser:
+    return torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=DECAY)
+
+
+class Muon:
+    """The matrices of linear layers by Muon (Jordan K, 2024), with updates as large as AdamW's (Liu J et al.,
+    arXiv 2502.16982), all else by AdamW."""
+
+    def __init__(self, net: nn.Module, rate: float) -> None:
+        words = {
+            id(m.weight) for m in net.modules() if isinstance(m, nn.Embedding)
+        }  # may be tied to the head
+        layers = {id(m.weight) for m in net.modules() if isinstance(m, nn.Linear)} - words
+        matrices = [p for p in net.parameters() if id(p) in layers]
+        others = [p for p in net.parameters() if id(p) not in layers]
+        self._both: tuple[torch.optim.Optimizer, ...] = (
+            torch.optim.Muon(matrices, lr=rate, weight_decay=DECAY, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(others, lr=rate, weight_decay=DECAY, betas=(0.9, 0.95)),
+        )
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return [group for one in self._both for group in one.param_groups]
+
+    def zero_grad(self) -> None:
+        for one in self._both:
+            one.zero_grad()
+
+    def step(self) -> None:
+        for one in self._both:
+            one.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {type(one).__name__: one.state_dict() for one in self._both}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        for one in self._both:
+            one.load_state_dict(state_dict[type(one).__name__])
 
 
 def fit(
@@ -34,11 +90,12 @@ def fit(
     steps: int,
     seed: int,
     rate: float,
+    by: Callable[[nn.Module, float], Optimiser] = adamw,
 ) -> Net:
     """The network of `build` after `steps` steps of `loss_of(net, step)`; goes on from `checkpoint`."""
     torch.manual_seed(seed)
     net = build().to(DEVICE)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=1e-2)
+    optimiser = by(net, rate)
     done = _restore(checkpoint, net, optimiser)
     began, first = time.monotonic(), done
     net.train()
@@ -68,7 +125,7 @@ def one_cycle(step: int, steps: int, rate: float) -> float:
     return rate * (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2
 
 
-def _restore(checkpoint: Path, net: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+def _restore(checkpoint: Path, net: nn.Module, optimiser: Optimiser) -> int:
     if not checkpoint.exists():
         return 0
     saved = torch.load(checkpoint, weights_only=True, map_location=DEVICE)
@@ -78,7 +135,7 @@ def _restore(checkpoint: Path, net: nn.Module, optimiser: torch.optim.Optimizer)
     return int(saved["step"])
 
 
-def _save(checkpoint: Path, net: nn.Module, optimiser: torch.optim.Optimizer, step: int) -> None:
+def _save(checkpoint: Path, net: nn.Module, optimiser: Optimiser, step: int) -> None:
     """Replaced as a whole: a kill leaves the old one or the new one. What is frozen is not kept again."""
     new = checkpoint.with_suffix(".new")
     frozen = {name for name, parameter in net.named_parameters() if not parameter.requires_grad}

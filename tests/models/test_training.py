@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from torch import Tensor, nn  # noqa: TID251
 
 from models import training
 from models.errors import UsageError
-from models.training import DEVICE, claim, fit, one_cycle
+from models.training import DEVICE, Muon, Optimiser, adamw, claim, fit, one_cycle
 
 STEPS = 10
+By = Callable[[nn.Module, float], Optimiser]
+BOTH = pytest.mark.parametrize("by", [adamw, Muon])
 
 
 class Killed(Exception):  # noqa: N818 - what a test does to a training
@@ -28,8 +31,8 @@ def loss_of(net: nn.Module, step: int) -> Tensor:
     return ((net(x) - x[:, :1]) ** 2).mean()
 
 
-def trained(checkpoint: Path, loss: object = loss_of, seed: int = 0) -> nn.Module:
-    return fit(checkpoint, build, loss, steps=STEPS, seed=seed, rate=1e-2)  # type: ignore[arg-type]
+def trained(checkpoint: Path, loss: object = loss_of, seed: int = 0, by: By = adamw) -> nn.Module:
+    return fit(checkpoint, build, loss, steps=STEPS, seed=seed, rate=1e-2, by=by)  # type: ignore[arg-type]
 
 
 def same(one: nn.Module, two: nn.Module) -> bool:
@@ -38,13 +41,14 @@ def same(one: nn.Module, two: nn.Module) -> bool:
     )
 
 
+@BOTH
 @pytest.mark.parametrize("killed_at", [1, 5, 6, 9])
 def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int, by: By
 ) -> None:
     """Killed in a step after the last checkpoint: the steps since then are done again."""
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 2)
-    whole, steps = trained(tmp_path / "whole.checkpoint"), []
+    whole, steps = trained(tmp_path / "whole.checkpoint", by=by), []
 
     def dies(net: nn.Module, step: int) -> Tensor:
         if step == killed_at:
@@ -56,9 +60,9 @@ def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(
         return loss_of(net, step)
 
     with pytest.raises(Killed):
-        trained(tmp_path / "cut.checkpoint", dies)
+        trained(tmp_path / "cut.checkpoint", dies, by=by)
     torch.rand(100)  # another process has other random numbers behind it
-    assert same(trained(tmp_path / "cut.checkpoint", counts), whole)
+    assert same(trained(tmp_path / "cut.checkpoint", counts, by=by), whole)
     assert steps == list(range(killed_at // 2 * 2, STEPS))
 
 
@@ -79,14 +83,15 @@ def test_the_network_comes_back_ready_to_be_asked_and_seeds_differ(tmp_path: Pat
     assert not same(trained(tmp_path / "b.checkpoint", seed=1), net)
 
 
-def test_the_loss_falls(tmp_path: Path) -> None:
+@BOTH
+def test_the_loss_falls(tmp_path: Path, by: By) -> None:
     losses: list[float] = []
 
     def noted(net: nn.Module, step: int) -> Tensor:
         losses.append((loss := loss_of(net, step)).item())
         return loss
 
-    fit(tmp_path / "net.checkpoint", build, noted, steps=200, seed=0, rate=1e-2)
+    fit(tmp_path / "net.checkpoint", build, noted, steps=200, seed=0, rate=1e-2, by=by)
     assert sum(losses[-20:]) < 0.7 * sum(losses[:20])
 
 
@@ -120,3 +125,13 @@ def test_a_folder_is_claimed_by_one_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds a training with other data or settings; give another --out"):
         claim(path, run | {"steps": 4})
     assert json.loads(path.read_text()) == run
+
+
+def test_muon_moves_the_matrices_and_leaves_words_tied_to_their_head_to_adamw() -> None:
+    net = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 4), nn.Linear(4, 5, bias=False))
+    net[2].weight = net[0].weight
+    shapes = {
+        name: [len(state["params"]) for state in one["param_groups"]]
+        for name, one in Muon(net, 1e-3).state_dict().items()
+    }
+    assert shapes == {"Muon": [1], "AdamW": [2]}  # the layer between; its bias and the words

@@ -30,7 +30,7 @@ from models.anyecg.chat.prompt import UNLEARNED, Layout, lay_out
 from models.anyecg.chat.runtime import APART
 from models.anyecg.chat.tokenizer import PAD, Tokenizer, learn
 from models.errors import UsageError
-from models.training import DEVICE, claim, fit
+from models.training import DEVICE, Muon, adamw, claim, fit
 
 VERSION = "2"
 STAGES = (0, 1, 2, 3)
@@ -49,6 +49,8 @@ class Round(BaseModel):
     steps: int = Field(ge=1)
     replayed: float = Field(0.0, ge=0, le=1, description="share of the conversations that are of stage 0")
     withheld: float = Field(WITHHELD, ge=0, le=1, description="of the others, without their evidence")
+    rate: float | None = Field(None, gt=0, description="highest learning rate; absent: the recipe's")
+    optimiser: Literal["adamw", "muon"] = "adamw"
 
 
 ROUNDS = (
@@ -90,10 +92,15 @@ def train_small(
     data_sha256: str = "",
     last: int = STAGES[-1],
 ) -> EcgChat:
-    """The bundled model from scratch; writes `tokenizer.json`, `connector.onnx` and `decoder.onnx`."""
+    """The bundled model from scratch; writes `tokenizer.json`, `connector.onnx` and `decoder.onnx`.
+
+    A tokenizer that is there is kept: the weights of a killed training belong to it.
+    """
     _begin(out, recipe, data_sha256)
-    words = learn(texts)
-    words.save(out / "tokenizer.json")
+    vocabulary = out / "tokenizer.json"
+    if not vocabulary.is_file():
+        learn(texts).save(vocabulary)
+    words = Tokenizer.from_file(vocabulary)
 
     def build() -> EcgChat:
         return small(words, _width(draw, recipe), **recipe.shape)
@@ -146,7 +153,8 @@ def rounds(
             Batches(draw, number, recipe, words).loss,
             steps=one.steps,
             seed=recipe.seed + number,
-            rate=recipe.rate,
+            rate=one.rate or recipe.rate,
+            by=Muon if one.optimiser == "muon" else adamw,
         )
     if net is None:
         raise UsageError(f"The recipe has no round of stage {last} or before.")

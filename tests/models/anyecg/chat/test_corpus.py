@@ -116,7 +116,7 @@ def test_before_all_stages_questions_are_answered_by_their_plans_of_ecgs_that_ar
 
 
 def test_every_plan_occurs(corpus: Corpus) -> None:
-    plans = plans_of(corpus.draw(2, 2000, 0)) + plans_of(corpus.draw(3, 500, 0))
+    plans = plans_of(corpus.draw(2, 3000, 0)) + plans_of(corpus.draw(3, 500, 0))
     wanted = {(task, subject) for task, subjects in SUBJECTS.items() for subject in subjects or (None,)}
     assert {(plan.task, plan.subject) for plan in plans} == wanted
     assert {plan.ecg for plan in plans} >= {None, "a", "b", "c"}
