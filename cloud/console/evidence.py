@@ -58,7 +58,7 @@ def quality(screenings: Iterable[Screening], leads: Sequence[str], first: int, l
     """Of each lead between the samples: how unreadable its worst window was (from 0.5 on), and why."""
     seen = [s for s in screenings if s.first <= last and s.last >= first]
     if not seen:
-        return "signal not judged"
+        return "not judged"
     return ", ".join(_of_lead(seen, lead) for lead in leads)
 
 

@@ -2,7 +2,7 @@
 
 import { note } from "./notes.js";
 
-const LOOK_MS = 400; // nobody has looked at a strip that came this moment
+export const LOOK_MS = 400; // nobody has looked at a strip that came this moment
 const OPEN = ["raised", "seen", "acknowledged"];
 const FITS = {
   acknowledge: ({ state }) => state === "raised" || state === "seen",
@@ -42,10 +42,16 @@ export class Acts {
   // The bar as it fits the chosen alert, or what became of one that is gone.
   show(data, gone = "") {
     this.#bar.hidden = !data && !gone;
+    if (this.#bar.dataset.looked !== data?.alert) delete this.#bar.dataset.looked;
     this.#bar.querySelector(".about").textContent = data ? `${data.priority} · ${data.plain} · ${data.patch}` : gone;
     for (const button of this.#bar.querySelectorAll("[data-act]")) {
       button.hidden = !data || !FITS[button.dataset.act](data);
     }
+  }
+
+  // The strip has been on the screen for long enough to be decided on.
+  looked({ alert }) {
+    this.#bar.dataset.looked = alert;
   }
 
   // Tell the server that an alert's own strip is on this screen: only then can it be acknowledged here.

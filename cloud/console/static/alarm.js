@@ -81,7 +81,7 @@ export class Alarm {
     this.#allowed = event.timeStamp;
     this.#context.addEventListener("statechange", () => {
       this.#show();
-      if (this.#context.state === "running") this.#again();
+      if (this.#context?.state === "running") this.#again();
     });
     this.#show();
   }

@@ -1,6 +1,6 @@
 // The page's behaviour: listens to the server, renews what changed, walks through the queues, and says when it hears nothing.
 
-import { Acts } from "./acts.js";
+import { Acts, LOOK_MS } from "./acts.js";
 import { Alarm } from "./alarm.js";
 import { keys, showHelp } from "./keys.js";
 import { dismiss, note } from "./notes.js";
@@ -142,7 +142,11 @@ function see() {
   const strip = episode.querySelector("ecg-strip[data-ready]");
   if (!mine?.dataset.alert || document.hidden || about(mine) !== about({ dataset: chosen })) return;
   if (strip?.dataset.episode !== mine.dataset.episode) return;
-  chosen.drawn ??= performance.now();
+  if (!chosen.drawn) {
+    const now = chosen;
+    chosen.drawn = performance.now();
+    setTimeout(() => chosen === now && acts.looked(now), LOOK_MS);
+  }
   acts.see(mine.dataset);
 }
 

@@ -2,7 +2,7 @@
 // gaps: each stretch between them is filtered by itself. What is found is found without it.
 
 export const BAND = [0.5, 40]; // Hz
-const TWICE = (Math.SQRT2 - 1) ** 0.25; // a second-order Butterworth that is passed twice is 3 dB down at its corner times this
+const TWICE = (Math.SQRT2 - 1) ** 0.25; // a second-order Butterworth that is passed twice is 3 dB down at this much of its corner
 const LEAST_FS = 3 * BAND[1];
 const PAD_S = 3;
 
@@ -11,7 +11,7 @@ export const canFilter = (fs) => fs >= LEAST_FS;
 // `gaps`: [first, count] in samples of the array.
 export function filtered(samples, fs, gaps) {
   const out = new Float32Array(samples.length);
-  const stages = [highPass(BAND[0] * TWICE, fs), lowPass(BAND[1] / TWICE, fs)];
+  const stages = [highPass(BAND[0], fs), lowPass(BAND[1], fs)];
   for (const [begin, end] of stretches(samples.length, gaps)) out.set(through(samples.subarray(begin, end), stages, fs), begin);
   return out;
 }
@@ -57,19 +57,19 @@ function pass(signal, [b0, b1, b2, a1, a2]) {
   }
 }
 
-// Butterworth of second order, by the bilinear transform.
-function corner(hz, fs) {
-  const w = (2 * Math.PI * hz) / fs;
+// Butterworth of second order by the bilinear transform, whose corner lies so much beyond the frequency.
+function corner(hz, fs, beyond) {
+  const w = 2 * Math.atan(beyond * Math.tan((Math.PI * hz) / fs));
   const [cos, alpha] = [Math.cos(w), Math.sin(w) / Math.SQRT2];
   return { cos, over: 1 / (1 + alpha), a: [(-2 * cos) / (1 + alpha), (1 - alpha) / (1 + alpha)] };
 }
 
 function lowPass(hz, fs) {
-  const { cos, over, a } = corner(hz, fs);
+  const { cos, over, a } = corner(hz, fs, 1 / TWICE);
   return [((1 - cos) / 2) * over, (1 - cos) * over, ((1 - cos) / 2) * over, ...a];
 }
 
 function highPass(hz, fs) {
-  const { cos, over, a } = corner(hz, fs);
+  const { cos, over, a } = corner(hz, fs, TWICE);
   return [((1 + cos) / 2) * over, -(1 + cos) * over, ((1 + cos) / 2) * over, ...a];
 }

@@ -57,7 +57,7 @@ function outline(samples, away) {
     const end = Math.max(begin + 1, Math.floor(((column + 1) / WIDE) * samples.length));
     if (away.some(([a, b]) => begin >= a && end <= b)) continue;
     let [least, most] = [Infinity, -Infinity];
-    for (let i = begin; i < end; i++) {
+    for (let i = Math.max(0, begin - 1); i < end; i++) { // from the last one of the unit before, so that an edge is seen
       if (samples[i] < least) least = samples[i];
       if (samples[i] > most) most = samples[i];
     }
