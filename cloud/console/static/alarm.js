@@ -46,7 +46,7 @@ export class Alarm {
 
   constructor(button) {
     this.#button = button;
-    for (const kind of ["pointerdown", "keydown"]) addEventListener(kind, (event) => this.#allow(event), { capture: true });
+    for (const kind of ["pointerdown", "pointerup", "keydown"]) addEventListener(kind, (event) => this.#allow(event), { capture: true });
     button.addEventListener("click", (event) => {
       if (event.timeStamp - this.#allowed > 1000) this.#turn(); // the click that allows sound does not turn it off
     });

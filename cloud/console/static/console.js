@@ -1,6 +1,7 @@
 // The page's behaviour: listens to the server, renews what changed, walks through the queues, and says when it hears nothing.
 
 import { Acts, LOOK_MS } from "./acts.js";
+import { showAges } from "./ages.js";
 import { Alarm } from "./alarm.js";
 import { keys, showHelp } from "./keys.js";
 import { dismiss, note } from "./notes.js";
@@ -8,7 +9,6 @@ import { dismiss, note } from "./notes.js";
 const SILENT_MS = 9000; // the server says something every 5 s
 const LOST_MS = 3000; // a connection that broke is given so long to come back
 const RENEW_MS = 150; // several events of one transaction renew a fragment once
-const LATENCIES_MS = 60_000;
 const QUEUES = ["review", "suppressed", "technical"];
 const DECIDED = ["acknowledged", "resolved", "suppressed", "undone", "escalated"];
 
@@ -24,7 +24,6 @@ const acts = new Acts(document.getElementById("acts"), document.getElementById("
 
 let queue = QUEUES[0];
 let chosen = null; // { together: episodes } or { item, alert, episode, at, of, drawn }: what is shown; `of` is what it was about when chosen
-let latencies = {};
 let heard = Date.now();
 
 async function fragment(path) {
@@ -121,6 +120,7 @@ function follow() {
   alarm.mark(Number(calling), Number(high));
   const [all, mine] = [items(), item(chosen?.item)];
   if (mine && about(mine) !== chosen.of) choose(mine);
+  else if (mine && !chosen.episode) showTechnical(mine); // how its patch stands now
   else if (!chosen && all.length) choose(all[0]);
   mark();
 }
@@ -287,31 +287,9 @@ keys([
   { keys: ["?", "/"], says: "these keys", act: showHelp },
 ]);
 
-function lasting(seconds) {
-  const whole = Math.max(0, Math.round(seconds));
-  if (whole >= 3600) return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
-  return whole >= 60 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${whole} s`;
-}
-
 function tick() {
   notLive.hidden = Date.now() - heard < SILENT_MS;
-  for (const cell of document.querySelectorAll("[data-since]")) {
-    cell.textContent = `${lasting(Date.now() / 1000 - Number(cell.dataset.since))} old`;
-  }
-  for (const cell of queues.querySelectorAll("[data-until]")) {
-    const left = Number(cell.dataset.until) - Date.now() / 1000;
-    cell.textContent = left > 0 ? `, ${lasting(left)} more` : ", which is over: what comes now calls";
-  }
-  for (const cell of document.querySelectorAll("[data-latency]")) {
-    const { n, p50, p95 } = latencies[cell.dataset.latency] ?? {};
-    if (n) cell.textContent = `p50 ${p50.toFixed(1)} s, p95 ${p95.toFixed(1)} s of ${n}`;
-  }
-}
-
-async function renewLatencies() {
-  const answer = await fetch("/api/latencies").catch(() => null);
-  if (answer?.ok) latencies = await answer.json();
-  tick();
+  showAges();
 }
 
 const news = {
@@ -362,7 +340,5 @@ episode.addEventListener("drawn", see);
 document.addEventListener("visibilitychange", see);
 listen(document.body.dataset.lastEvent);
 setInterval(tick, 1000);
-setInterval(renewLatencies, LATENCIES_MS);
-renewLatencies();
 showQueue();
 follow();
