@@ -109,12 +109,8 @@ def _deciding(router: APIRouter, book: AlertBook) -> None:
         who = _who(seen, alert_id)
 
         def told(standing: Standing) -> Answer:
-            sent = book.deliveries.of_alert(alert_id)
-            return {
-                "told": [
-                    d["to"] for d in sent if (d["version"], d["channel"] != MQTT) == (standing.version, True)
-                ]
-            }
+            sent = [d for d in book.deliveries.of_alert(alert_id) if d["version"] == standing.version]
+            return {"told": [d["to"] for d in sent if d["channel"] != MQTT]}
 
         return _answer(lambda now: book.escalate(alert_id, who, said.version, said.reason, now=now), told)
 

@@ -167,7 +167,7 @@ class EpisodeView:
     reported: int | None  # last sample that the report knows of
     evidence: Evidence | None  # what the report cites
     patient: Row | None
-    parts: tuple[Segment, ...]
+    parts: tuple[Segment, ...]  # those of `episode`: one that came while this was read is not among them
     head: Head | None  # of the audit, that tells of the report
     analysed_by: tuple[str, str] | None  # network, and the SHA-256 of its weights
 
@@ -185,7 +185,7 @@ class EpisodeView:
             reported=newest.last if newest else None,
             evidence=seen.evidence(report) if report else None,
             patient=seen.patient_of(episode),
-            parts=tuple(seen.parts(episode_id)),
+            parts=tuple(part for part in seen.parts(episode_id) if part.last <= episode.last),
             head=seen.head(report) if report else None,
             analysed_by=seen.analysed_by(episode_id),
         )

@@ -12,6 +12,7 @@ import pytest
 
 from cloud.alert_book import UnknownAlertError
 from cloud.alerts import RESOLVE_S, StaleError, Standing, State
+from cloud.audit_check import verify
 from cloud.calling import Cause, call
 from cloud.config import EscalationStep, RuleConfig
 from cloud.quiet import RefusedError, Thresholds, quieted
@@ -159,7 +160,7 @@ def test_worse_evidence_escalates_anew_and_what_was_ignored_is_overdue(store: Sq
 
 
 def test_an_escalation_by_hand_is_due_at_once_is_audited_and_takes_nothing_from_the_chain(
-    store: SqliteStore, say: Say
+    tmp_path: Path, store: SqliteStore, say: Say
 ) -> None:
     say(HIGH)
     raised = only(store)
@@ -174,6 +175,8 @@ def test_an_escalation_by_hand_is_due_at_once_is_audited_and_takes_nothing_from_
     called = store.book.escalate(raised.alert.id, "bob", only(store).version, None, now=1070.0)
     assert waiting(store, raised.alert.id) == [(0, 1070.0), (600, 1070.0)]
     assert called.state is State.ACKNOWLEDGED
+    store.note_head(now=1080.0)
+    assert verify(str(tmp_path / "cloud.db"))["problems"] == []
 
 
 def test_after_resolution_new_evidence_opens_a_new_alert_and_old_evidence_does_not(
