@@ -14,7 +14,8 @@ const FITS = {
 const WHY_NOT = {
   acknowledge: ({ state }) => `The alert is ${state}: there is nothing to acknowledge.`,
   escalate: ({ state }) => `The alert is ${state}: there is nothing to escalate.`,
-  suppress: ({ priority }) => priority === "high" ? "A high alert can never be suppressed: acknowledge it." : "It is suppressed already.",
+  suppress: ({ state, priority }) =>
+    priority === "high" ? "A high alert can never be suppressed: acknowledge it." : `The alert is ${state} already.`,
   resolve: () => "Acknowledge the alert first: one that nobody has acknowledged never disappears.",
   undo: () => "There is no suppression to undo.",
 };
@@ -77,7 +78,8 @@ export class Acts {
     this.#flights.set(alert, flight);
     const answer = await flight;
     this.#flights.delete(alert);
-    if (answer.ok) this.#suppressed = what === "suppress" ? { alert, version: answer.said.version } : what === "undo" ? null : this.#suppressed;
+    if (answer.ok && what === "suppress") this.#suppressed = { alert, version: answer.said.version };
+    if (answer.ok && what === "undo") this.#suppressed = null;
     note(answer.ok ? told(what, answer.said) : answer.said.detail, !answer.ok);
     this.#done(answer.ok ? what : null, alert);
   }
@@ -123,9 +125,16 @@ export class Acts {
   }
 }
 
-function told(what, said) {
-  if (what !== "escalate") return `${{ acknowledge: "Acknowledged", suppress: "Suppressed: u undoes it", resolve: "Resolved", undo: "Undone: it calls again" }[what]}.`;
-  return said.told.length ? `Escalated: ${said.told.join(", ")} and all open pages are told.` : "Escalated on all open pages. Nobody else stands in cloud.toml.";
+function told(what, { told: whom }) {
+  return {
+    acknowledge: "Acknowledged.",
+    escalate: whom?.length
+      ? `Escalated: ${whom.join(", ")} and all open pages are told.`
+      : "Escalated on all open pages. Nobody else stands in cloud.toml.",
+    suppress: "Suppressed: u undoes it.",
+    resolve: "Resolved.",
+    undo: "Undone: it calls again.",
+  }[what];
 }
 
 // `status` 0: the server was not reached.

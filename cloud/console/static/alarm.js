@@ -1,5 +1,5 @@
 // What is heard of an unanswered alert, and the mark on the tab. Bursts after IEC 60601-1-8: a high one has ten pulses,
-// three and two and again, every 10 s until it is answered; a medium one three pulses, once. A browser is no primary alarm.
+// three and two and again, every 10 s until it is answered; a medium one three pulses, once.
 
 const EVERY_MS = 10_000;
 const PITCH = 440; // Hz; with its harmonics
@@ -46,7 +46,9 @@ export class Alarm {
 
   constructor(button) {
     this.#button = button;
-    for (const kind of ["pointerdown", "pointerup", "keydown"]) addEventListener(kind, (event) => this.#allow(event), { capture: true });
+    for (const kind of ["pointerdown", "pointerup", "keydown"]) {
+      addEventListener(kind, (event) => this.#allow(event), { capture: true });
+    }
     button.addEventListener("click", (event) => {
       if (event.timeStamp - this.#allowed > 1000) this.#turn(); // the click that allows sound does not turn it off
     });
@@ -57,7 +59,7 @@ export class Alarm {
   // How many are unanswered, and how many of those are high.
   mark(calling, high) {
     this.#high = high;
-    document.title = high ? `(${calling}) ▲▲▲ ${this.#title}` : calling ? `(${calling}) ${this.#title}` : this.#title;
+    document.title = [calling ? `(${calling})` : "", high ? "▲▲▲" : "", this.#title].filter(Boolean).join(" ");
     const icon = `/static/${high ? "icon-alert" : "icon"}.svg`;
     if (this.#icon.getAttribute("href") !== icon) this.#icon.setAttribute("href", icon);
   }

@@ -70,7 +70,8 @@ export class Calipers {
     handle.className = "caliper";
     handle.tabIndex = 0;
     const { first, last, fs } = this.#paper;
-    const said = { role: "slider", "aria-label": `Caliper ${i + 1}`, "aria-valuemin": 0, "aria-valuemax": Math.round(((last - first) / fs) * 1000) };
+    const longest = Math.round(((last - first) / fs) * 1000); // ms
+    const said = { role: "slider", "aria-label": `Caliper ${i + 1}`, "aria-valuemin": 0, "aria-valuemax": longest };
     for (const [name, value] of Object.entries(said)) handle.setAttribute(name, value);
     handle.append(document.createElement("i"));
     handle.addEventListener("keydown", (event) => this.#key(event, i));
@@ -92,7 +93,8 @@ export class Calipers {
     const { rows } = this.#paper;
     const inside = rows.findIndex((row) => y < row.bottom);
     const row = inside < 0 ? rows.length - 1 : inside;
-    return { sample: this.#paper.sample(x), row, mv: this.#paper.mv(row, Math.min(rows[row].bottom, Math.max(rows[0].top, y))) };
+    const within = Math.min(rows[row].bottom, Math.max(rows[0].top, y));
+    return { sample: this.#paper.sample(x), row, mv: this.#paper.mv(row, within) };
   }
 
   // Sideways along the trace; up and down freely; to another lead.

@@ -1,4 +1,4 @@
-// The page's behaviour: listens to the server, renews what changed, walks through the queues, and says when it hears nothing.
+// The page's behaviour: listens to the server, renews what changed, walks through the queues, says when it hears nothing.
 
 import { Acts, LOOK_MS } from "./acts.js";
 import { showAges } from "./ages.js";
@@ -23,7 +23,8 @@ const alarm = new Alarm(document.getElementById("sound"));
 const acts = new Acts(document.getElementById("acts"), document.getElementById("suppress"), done);
 
 let queue = QUEUES[0];
-let chosen = null; // { together: episodes } or { item, alert, episode, at, of, drawn }: what is shown; `of` is what it was about when chosen
+// What is shown: { together: episodes } or { item, alert, episode, at, of, drawn }, `of` what it was about when chosen.
+let chosen = null;
 let heard = Date.now();
 
 async function fragment(path) {
@@ -53,7 +54,7 @@ const renewQueues = soon(async () => {
   for (const details of queues.querySelectorAll("details")) details.open = unfolded.includes(details.dataset.keep);
   showQueue();
   showTicks();
-  const again = ticking ? queues.querySelector(`[data-tick="${ticking}"]`) : queues.querySelector(`[role=tab][id="${tab}"]`);
+  const again = queues.querySelector(ticking ? `[data-tick="${ticking}"]` : `[role=tab][id="${tab}"]`);
   if (again) again.focus({ preventScroll: true });
   else if (focused >= 0) (item(mine)?.querySelector("button") ?? buttons()[focused])?.focus({ preventScroll: true });
   follow();
@@ -282,7 +283,7 @@ keys([
   { keys: ["r"], says: "resolve", act: () => act("resolve"), once: true },
   { keys: ["n"], says: "next marked span", act: () => strip()?.step(1) },
   { keys: ["p"], says: "previous marked span", act: () => strip()?.step(-1) },
-  { keys: ["c"], says: "calipers on and off; Tab to one, then arrows move it, with Shift further", act: () => strip()?.calipers() },
+  { keys: ["c"], says: "calipers; arrows move one, with Shift further, Tab goes to the other", act: () => strip()?.calipers() },
   { keys: ["Escape"], says: "dismiss what is said", act: dismiss },
   { keys: ["?", "/"], says: "these keys", act: showHelp },
 ]);

@@ -2,7 +2,7 @@
 // gaps: each stretch between them is filtered by itself. What is found is found without it.
 
 export const BAND = [0.5, 40]; // Hz
-const TWICE = (Math.SQRT2 - 1) ** 0.25; // a second-order Butterworth that is passed twice is 3 dB down at this much of its corner
+const TWICE = (Math.SQRT2 - 1) ** 0.25; // passed twice, a second-order Butterworth is 3 dB down at this much of its corner
 const LEAST_FS = 3 * BAND[1];
 const PAD_S = 3;
 
@@ -12,7 +12,9 @@ export const canFilter = (fs) => fs >= LEAST_FS;
 export function filtered(samples, fs, gaps) {
   const out = new Float32Array(samples.length);
   const stages = [highPass(BAND[0], fs), lowPass(BAND[1], fs)];
-  for (const [begin, end] of stretches(samples.length, gaps)) out.set(through(samples.subarray(begin, end), stages, fs), begin);
+  for (const [begin, end] of stretches(samples.length, gaps)) {
+    out.set(through(samples.subarray(begin, end), stages, fs), begin);
+  }
   return out;
 }
 

@@ -20,13 +20,15 @@ const scale = { speed: 25, gain: 10, filter: "none" }; // mm/s, mm/mV
 const TOOLS = `
 <p class="scale"></p>
 <div class="tools">
-  <label>Speed <select name="speed"><option value="25">25 mm/s</option><option value="50">50 mm/s</option></select></label>
-  <label>Gain <select name="gain"><option value="5">5 mm/mV</option><option value="10">10 mm/mV</option><option value="20">20 mm/mV</option></select></label>
-  <label>Filter <select name="filter"><option value="none">none</option><option value="band">${BAND.join("–")} Hz</option></select></label>
+  <label>Speed <select name="speed">${options({ 25: "25 mm/s", 50: "50 mm/s" })}</select></label>
+  <label>Gain <select name="gain">${options({ 5: "5 mm/mV", 10: "10 mm/mV", 20: "20 mm/mV" })}</select></label>
+  <label>Filter <select name="filter">${options({ none: "none", band: `${BAND.join("–")} Hz` })}</select></label>
   <button type="button" class="measure" aria-pressed="false">Calipers <kbd aria-hidden="true">c</kbd></button>
   <output class="reading" aria-live="polite"></output>
 </div>
-<div class="scroll" tabindex="0" role="group" aria-label="Trace, scrolls sideways"><div class="space"><canvas aria-hidden="true"></canvas></div></div>
+<div class="scroll" tabindex="0" role="group" aria-label="Trace, scrolls sideways">
+  <div class="space"><canvas aria-hidden="true"></canvas></div>
+</div>
 <div class="map" aria-hidden="true"><svg></svg><i class="window"></i></div>`;
 
 class EcgStrip extends HTMLElement {
@@ -260,9 +262,9 @@ class EcgStrip extends HTMLElement {
       id: f.id, label: f.label, first: f.first, last: f.last, x0: this.#x(f.first), x1: this.#x(f.last + 1),
     }));
     this.dataset.spans = JSON.stringify(spans);
-    const missing = gaps.reduce((sum, [, count]) => sum + count, 0) / fs;
+    const [whole, missing] = [(last + 1 - first) / fs, gaps.reduce((sum, [, count]) => sum + count, 0) / fs];
     this.setAttribute("aria-label",
-      `ECG of patch ${patch}, ${((last + 1 - first) / fs).toFixed(0)} s: ${listed(findings, fs)}; ${missing.toFixed(1)} s missing`);
+      `ECG of patch ${patch}, ${whole.toFixed(0)} s: ${listed(findings, fs)}; ${missing.toFixed(1)} s missing`);
     const drawn = filter === "none" ? `no filter, as recorded at ${fs} Hz`
       : `drawn through ${BAND.join(" to ")} Hz, for the eye only: it was analysed without`;
     this.querySelector(".scale").textContent =
@@ -324,6 +326,10 @@ class EcgStrip extends HTMLElement {
     const whole = this.space.offsetWidth;
     this.#map.show(left / whole, (left + width) / whole);
   }
+}
+
+function options(choices) {
+  return Object.entries(choices).map(([value, text]) => `<option value="${value}">${text}</option>`).join("");
 }
 
 // px above or below zero for so many mV, in whole 5 mm.
