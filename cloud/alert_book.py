@@ -16,6 +16,7 @@ from cloud.alerts import (
     Acknowledge,
     Action,
     Effect,
+    Escalate,
     Evidence,
     Hear,
     Recur,
@@ -126,6 +127,10 @@ class AlertBook:
     def acknowledge(self, alert_id: str, who: str, screen: str, version: int, *, now: float) -> Standing:
         return self._act(alert_id, Acknowledge(who=who, screen=screen, version=version), now)
 
+    def escalate(self, alert_id: str, who: str, version: int, reason: str | None, *, now: float) -> Standing:
+        """Everybody on the chain is told now, whoever was told before."""
+        return self._act(alert_id, Escalate(who=who, version=version, reason=reason), now)
+
     def resolve(self, alert_id: str, who: str, version: int, reason: str | None, *, now: float) -> Standing:
         return self._act(alert_id, Resolve(who=who, version=version, reason=reason), now)
 
@@ -227,6 +232,8 @@ class AlertBook:
                     self._tell(after, did, who, now)
                 case Effect.CALL:
                     self.deliveries.schedule(db, after)
+                case Effect.ESCALATE:
+                    self.deliveries.escalate(db, after, now)
                 case Effect.HUSH:
                     self.deliveries.hush(db, after.alert.id)
                 case Effect.PUBLISH:

@@ -4,6 +4,7 @@
        ▲  └──────────┴── suppress ──▶ suppressed ──resolve──▶ resolved
        └── worse evidence, from any of them but the last two; undo, from suppressed
 
+A person may escalate an open one: it stands as it did, and everybody on the chain is told at once.
 `step` is a pure function of what stands, what is done and when: it returns what stands then and what has to
 follow, or refuses in a sentence. Nothing in it lets an alert that nobody has acknowledged disappear, and
 time alone never raises an acknowledged one again.
@@ -43,6 +44,7 @@ class Effect(StrEnum):
     RECORD = "record"  # among the transitions
     TELL = "tell"  # the pages
     CALL = "call"  # schedule the escalation, from `called_at` on
+    ESCALATE = "escalate"  # all of the escalation is due now
     HUSH = "hush"  # what waits to be delivered is not delivered any more
     PUBLISH = "publish"  # the new state, to those who follow it over MQTT
     LIFT = "lift"  # the quiet rule ends
@@ -71,6 +73,8 @@ class Standing:
     viewers: frozenset[tuple[str, str]] = frozenset()  # (who, screen) that drew its strip since it called
     acknowledged_by: str | None = None
     acknowledged_at: float | None = None
+    escalated_by: str | None = None  # by hand, since it called
+    escalated_at: float | None = None
     quiet: int | None = None  # the quiet rule that suppresses it
     reason: str | None = None  # of the newest decision, where one was given
     heard_boot: int | None = None
@@ -117,6 +121,15 @@ class Acknowledge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Escalate:
+    """By a person who wants others now; a call for help needs no strip that was drawn."""
+
+    who: str
+    version: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resolve:
     """By a person."""
 
@@ -156,7 +169,7 @@ class Hear:
     through: int | None = None
 
 
-Action = Evidence | Recur | See | Acknowledge | Resolve | Suppress | Undo | Hear
+Action = Evidence | Recur | See | Acknowledge | Escalate | Resolve | Suppress | Undo | Hear
 Step = tuple[Standing, tuple[Effect, ...]]
 
 _NEW = (Effect.RECORD, Effect.TELL, Effect.CALL, Effect.PUBLISH)
@@ -179,6 +192,8 @@ def step(standing: Standing | None, action: Action, now: float) -> Step:
             done = _see(standing, action)
         case Acknowledge():
             done = _acknowledge(standing, action, now)
+        case Escalate():
+            done = _escalate(standing, action, now)
         case Resolve():
             done = _resolve(standing, action, now)
         case Suppress():
@@ -250,6 +265,26 @@ def _acknowledge(standing: Standing, action: Acknowledge, now: float) -> Step:
     return replace(done, acknowledged_by=action.who, acknowledged_at=now), _OVER
 
 
+def _escalate(standing: Standing, action: Escalate, now: float) -> Step:
+    """Outdates what was seen before: an answer would hush a call that its giver does not know of."""
+    _current(standing, action.version)
+    if standing.state not in OPEN:
+        raise RefusedError(f"The alert is {standing.state}: there is nothing to escalate.")
+    version = standing.version + 1
+    done = replace(
+        standing,
+        version=version,
+        decided=version,
+        by=action.who,
+        did="escalated",
+        at=now,
+        reason=action.reason,
+        escalated_by=action.who,
+        escalated_at=now,
+    )
+    return done, (Effect.RECORD, Effect.TELL, Effect.ESCALATE, Effect.PUBLISH)
+
+
 def _resolve(standing: Standing, action: Resolve, now: float) -> Step:
     _current(standing, action.version)
     if standing.state in CALLING:
@@ -305,6 +340,7 @@ def _decide(standing: Standing, state: State, by: str, now: float, **more: Any) 
     fresh: dict[str, Any] = {"did": state.value, "reason": None, "quiet": None, "quiet_s": 0.0}
     if state is State.RAISED:
         fresh |= {"viewers": frozenset(), "acknowledged_by": None, "acknowledged_at": None}
+        fresh |= {"escalated_by": None, "escalated_at": None}
     return replace(
         standing,
         alert=replace(standing.alert, state=state.value),

@@ -66,6 +66,10 @@ class Assignments:
             free = end
         return held if free > last else [*held, None]
 
+    def since(self, patch_id: str, utc: float) -> float:
+        """From when on the patch was in the hands, or in nobody's, that it was in at `utc`."""
+        return tenure(self._memory, patch_id, utc)[0]
+
     def open(self) -> dict[str, Assignment]:
         """Patch -> the assignment that has not ended."""
         return {patch: held[-1] for patch, held in self._by_patch().items() if held[-1].end is None}

@@ -75,6 +75,16 @@ class Audit:
         )
         return None if row is None else Head(**row)
 
+    def analysed_by(self, episode_id: str) -> tuple[str, str] | None:
+        """(network, SHA-256 of its weights) that read the episode's newest part."""
+        row = self._memory.one(
+            "select details from audit where episode_id = ? and what = ? order by number desc limit 1",
+            episode_id,
+            What.ANALYSED,
+        )
+        told = json.loads(row["details"]) if row else {}
+        return (told["network"], told["weights"]) if told.get("network") else None
+
     # -- what the store tells ------------------------------------------------------------------------
 
     def committed(self, payload: bytes, segment: Segment, seq: int, now: float) -> None:

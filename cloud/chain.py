@@ -61,6 +61,7 @@ class What(StrEnum):
     ALERT_CORRECTED = "alert corrected"
     ALERT_SEEN = "alert seen"
     ALERT_ACKNOWLEDGED = "alert acknowledged"
+    ALERT_ESCALATED = "alert escalated"  # by a person, at once
     ALERT_RESOLVED = "alert resolved"
     ALERT_SUPPRESSED = "alert suppressed"
     ALERT_UNDONE = "alert undone"  # its suppression

@@ -68,6 +68,8 @@ def message(standing: Standing, site: str) -> Message:
         "called_utc": standing.called_at,
         "acknowledged_by": standing.acknowledged_by,
         "acknowledged_utc": standing.acknowledged_at,
+        "escalated_by": standing.escalated_by,
+        "escalated_utc": standing.escalated_at,
         "causes": len(alert.history),
         "wording": FOOT,
     }

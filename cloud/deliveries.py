@@ -54,12 +54,18 @@ class Deliveries:
 
     def schedule(self, db: Database, standing: Standing) -> None:
         """The steps of the escalation from `called_at` on: one that is over already is due at once."""
-        alert = standing.alert
-        for step in self._escalation:
-            if alert.priority >= Priority[step.priority.upper()]:
-                self._add(
-                    db, standing, step.channel, step.to, standing.called_at + step.after_s, step.after_s
-                )
+        for step in self._steps(standing):
+            self._add(db, standing, step.channel, step.to, standing.called_at + step.after_s, step.after_s)
+
+    def escalate(self, db: Database, standing: Standing, now: float) -> None:
+        """By hand: every step at once, and again when it is due; the pages hear of the transition itself."""
+        for step in self._steps(standing):
+            if step.channel != "page":
+                self._add(db, standing, step.channel, step.to, now, step.after_s)
+
+    def _steps(self, standing: Standing) -> list[EscalationStep]:
+        urgent = standing.alert.priority
+        return [step for step in self._escalation if urgent >= Priority[step.priority.upper()]]
 
     def hush(self, db: Database, alert_id: str) -> None:
         db.execute(

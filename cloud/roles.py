@@ -34,7 +34,7 @@ class Action(StrEnum):
     SEE = "see"  # alerts, strips, findings, reports
     NAMES = "names"  # of patients, with birth date and phone number
     ASK = "ask"  # the language model
-    TRIAGE = "triage"  # acknowledge, suppress and undo
+    TRIAGE = "triage"  # acknowledge, escalate, suppress and undo
     ANNOTATE = "annotate"
     EXPORT = "export"
     ASSIGN = "assign"  # a patch to a patient; end it; give the patient a code

@@ -89,11 +89,11 @@ def finding_json(row: Row) -> Row:
 
 
 def stored_finding(row: Row) -> StoredFinding:
-    return StoredFinding(id=row["id"], finding=_finding(row), open=bool(row["open"]), timing=_timing(row))
+    return StoredFinding(id=row["id"], finding=_finding(row), open=bool(row["open"]), timing=timing_of(row))
 
 
 def stored_alert(row: Row) -> StoredAlert:
-    return StoredAlert(standing=standing_of(row), timing=_timing(row), updated_at=row["updated_at"])
+    return StoredAlert(standing=standing_of(row), timing=timing_of(row), updated_at=row["updated_at"])
 
 
 def standing_of(row: Row) -> Standing:
@@ -114,7 +114,7 @@ def standing_row(standing: Standing) -> Row:
     }
 
 
-def _timing(row: Row) -> Timing:
+def timing_of(row: Row) -> Timing:
     return Timing(sampled_at=row["sampled_at"], received_at=row["edge_received_at"], shown_at=row["shown_at"])
 
 

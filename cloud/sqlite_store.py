@@ -29,6 +29,7 @@ from cloud.rows import (
     stored_alert,
     stored_evidence,
     stored_finding,
+    timing_of,
 )
 from cloud.store import (
     Draft,
@@ -42,6 +43,7 @@ from cloud.store import (
     StoredAlert,
     StoredFinding,
     TechnicalAlert,
+    Timing,
     Written,
     finding_sets,
 )
@@ -379,6 +381,9 @@ class SqliteStore(Memory):
     def report_head(self, report: Report) -> Head | None:
         return self.audit.report_head(report)
 
+    def analysed_by(self, episode_id: str) -> tuple[str, str] | None:
+        return self.audit.analysed_by(episode_id)
+
     # -- live stream ---------------------------------------------------------------------------------
 
     def events(self, after: int, limit: int = 500) -> list[Event]:
@@ -386,6 +391,14 @@ class SqliteStore(Memory):
         return [Event(**{**row, "data": json.loads(row["data"])}) for row in rows]
 
     # -- figures -------------------------------------------------------------------------------------
+
+    def timings(self, since: float) -> list[tuple[str, Timing]]:
+        columns = "patch_id, {0}.sampled_at, {0}.edge_received_at, {0}.shown_at"
+        found = f"select {columns.format('f')} from findings f join segments s on s.id = f.segment_id"  # noqa: S608
+        raised = f"select {columns.format('a')} from alerts a"  # noqa: S608
+        rows = self.all(f"{found} where f.shown_at >= ?", since)
+        rows += self.all(f"{raised} where a.shown_at >= ?", since)
+        return [(row["patch_id"], timing_of(row)) for row in rows]
 
     def stats(self) -> dict[str, Any]:
         rows = self.all("select sampled_at, edge_received_at, shown_at from findings where label = 'V'")

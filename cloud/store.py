@@ -344,6 +344,9 @@ class Store(Protocol):
     def report_head(self, report: Report) -> Head | None:
         """The row of the audit chain that tells of the report as it stands now: to be shown with it."""
 
+    def analysed_by(self, episode_id: str) -> tuple[str, str] | None:
+        """(network, SHA-256 of its weights) that read an episode's newest part, by the audit."""
+
     # -- live stream ---------------------------------------------------------------------------------
     def events(self, after: int, limit: int = 500) -> list[Event]: ...
 
@@ -360,6 +363,9 @@ class Store(Protocol):
         """Let every waiter return (shutdown)."""
 
     # -- figures -------------------------------------------------------------------------------------
+    def timings(self, since: float) -> list[tuple[str, Timing]]:
+        """(patch, when) of every finding and alert first shown since then."""
+
     def stats(self) -> dict[str, Any]:
         """The cloud's share of the demo's table.
 

@@ -20,6 +20,7 @@ from cloud.config import RuleConfig
 from cloud.console import views
 from cloud.console.seen import Seen
 from cloud.console.session import needs
+from cloud.deliveries import MQTT
 from cloud.patient_rules import PatientRules
 from cloud.quiet import RefusedError, Thresholds
 from cloud.roles import Action
@@ -102,6 +103,17 @@ def _deciding(router: APIRouter, book: AlertBook) -> None:
         who = _who(seen, alert_id)
         return _answer(lambda now: book.acknowledge(alert_id, who, said.screen, said.version, now=now))
 
+    @router.post("/alerts/{alert_id}/escalate")
+    def escalate(seen: Triaging, alert_id: str, said: Decided) -> JSONResponse:
+        """`told`: who is sent a message of it beyond the pages."""
+        who = _who(seen, alert_id)
+
+        def told(standing: Standing) -> Answer:
+            sent = [d for d in book.deliveries.of_alert(alert_id) if d["version"] == standing.version]
+            return {"told": [d["to"] for d in sent if d["channel"] != MQTT]}
+
+        return _answer(lambda now: book.escalate(alert_id, who, said.version, said.reason, now=now), told)
+
     @router.post("/alerts/{alert_id}/resolve")
     def resolve(seen: Triaging, alert_id: str, said: Decided) -> JSONResponse:
         who = _who(seen, alert_id)
@@ -165,7 +177,9 @@ def _own(seen: Seen, patch_id: str, action: Action) -> None:
         raise HTTPException(404, f"There is no patch {patch_id}.")
 
 
-def _answer(do: Callable[[float], Standing]) -> JSONResponse:
+def _answer(
+    do: Callable[[float], Standing], more: Callable[[Standing], Answer] = lambda _: {}
+) -> JSONResponse:
     try:
         standing = do(time.time())
     except UnknownAlertError as error:
@@ -174,7 +188,7 @@ def _answer(do: Callable[[float], Standing]) -> JSONResponse:
         return JSONResponse({"detail": str(error)} | _brief(error.standing), 409)
     except RefusedError as error:
         raise HTTPException(422, str(error)) from error
-    return JSONResponse(_brief(standing))
+    return JSONResponse(_brief(standing) | more(standing))
 
 
 def _brief(standing: Standing) -> Answer:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from itertools import pairwise
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +18,6 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingRes
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from cloud.alerts import OPEN, State
 from cloud.ask import MOST, Asked, Asking, UnknownEpisodeError
 from cloud.config import PeopleConfig, RuleConfig
 from cloud.console import alerts, prints, views
@@ -28,6 +27,7 @@ from cloud.console.session import FOREIGN, Door, Render, doors, foreign, needs
 from cloud.console.staff import staff
 from cloud.console.views import EpisodeView
 from cloud.roles import Action, Role, may
+from cloud.rows import spread
 from cloud.sqlite_store import SqliteStore
 from cloud.store import StoredFinding
 from cloud.turns import BusyError
@@ -115,6 +115,9 @@ def _render(site: str, answers: bool) -> Render:
         review=views.REVIEW,
         not_assessed=views.NOT_ASSESSED,
         recent=views.RECENT,
+        most_cards=views.MOST,
+        counted=views.counted,
+        version=version("anyecg"),
         answers=answers,
         off=OFF,
         most=MOST,
@@ -130,25 +133,18 @@ def _render(site: str, answers: bool) -> Render:
 
 
 def _pages(app: FastAPI, store: SqliteStore, render: Render) -> None:
-    def queues(seen: Seen) -> dict[str, Any]:
-        return {
-            "alerts": views.alert_rows(seen, OPEN),
-            "suppressed": views.alert_rows(seen, (State.SUPPRESSED,)),
-            "technical": views.technical_rows(seen),
-            "patches": views.patch_rows(seen, time.time()),
-        }
-
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     def index(seen: Annotated[Seen, Depends(needs(Action.STATUS))]) -> HTMLResponse:
         if seen.person.role is Role.PATIENT:
             patches = views.patch_rows(seen, time.time())
             return render("mine.html", person=seen.person, patches=patches)
         last_event = store.last_event()  # before what is shown: what comes meanwhile is told again
-        return render("index.html", person=seen.person, last_event=last_event, **queues(seen))
+        queues = views.Queues.of(seen, time.time())
+        return render("index.html", person=seen.person, last_event=last_event, queues=queues)
 
     @app.get("/fragments/queues", response_class=HTMLResponse, include_in_schema=False)
     def queues_fragment(seen: Seeing) -> HTMLResponse:
-        return render("queues.html", person=seen.person, **queues(seen))
+        return render("queues.html", person=seen.person, queues=views.Queues.of(seen, time.time()))
 
     @app.get("/fragments/episodes/{episode_id}", response_class=HTMLResponse, include_in_schema=False)
     def episode_fragment(episode_id: str, seen: Seeing) -> HTMLResponse:
@@ -177,6 +173,12 @@ def _interface(app: FastAPI, store: SqliteStore) -> None:
         rows = views.patch_rows(seen, time.time())
         return [row | {"heartbeat": beats.get(row["patch_id"], {})} for row in rows]
 
+    @app.get("/api/latencies")
+    def latencies(seen: Seeing) -> dict[str, dict[str, Any]]:
+        """Of each patch, over 24 h: {n, p50, p95}, s from a sample to the event that showed its finding."""
+        found = seen.latencies(time.time())
+        return {patch_id: spread(seconds) for patch_id, seconds in found.items()}
+
     @app.get("/api/segments", dependencies=figures)
     def segments() -> list[dict[str, str]]:
         return [{"id": segment, "sha256": sha256} for segment, sha256 in store.sha256s().items()]
@@ -189,7 +191,7 @@ def _interface(app: FastAPI, store: SqliteStore) -> None:
     def episode(episode_id: str, seen: Seeing) -> dict[str, Any]:
         """What `<ecg-strip>` draws beside the samples; spans in sample indices, both ends included."""
         view = _episode(seen, episode_id)
-        parts, e = seen.parts(episode_id), view.episode
+        e = view.episode
         return {
             "id": e.id,
             "patch_id": e.patch_id,
@@ -197,22 +199,22 @@ def _interface(app: FastAPI, store: SqliteStore) -> None:
             "last": e.last,
             "fs": e.fs,
             "leads": e.leads,
-            "uv_per_count": parts[0].uv_per_count,
+            "uv_per_count": view.parts[0].uv_per_count,
             "final": e.final,
-            "gaps": [span for part in parts for span in part.gaps]
-            + _holes([(p.first, p.last) for p in parts]),
-            "lead_off": [span for part in parts for span in part.lead_off],
+            "gaps": view.gaps(),
+            "lead_off": [span for part in view.parts for span in part.lead_off],
             "findings": [_span(stored) for stored in view.findings],
             "report": view.report.narrative if view.report else None,
-            "report_head": store.report_head(view.report) if view.report else None,
+            "report_head": view.head,
         }
 
     @app.get("/api/episodes/{episode_id}/samples", response_class=Response)
     def samples(episode_id: str, seen: Seeing) -> Response:
         """Little-endian int32 counts, lead after lead, from the first sample to the last; 0 in gaps."""
-        e = _episode(seen, episode_id).episode
+        view = _episode(seen, episode_id)
+        e = view.episode
         counts = np.zeros((len(e.leads), e.last + 1 - e.first), dtype="<i4")
-        for part in seen.parts(episode_id):
+        for part in view.parts:
             counts[:, part.first - e.first : part.last + 1 - e.first] = part.counts
         return Response(counts.tobytes(), media_type="application/octet-stream")
 
@@ -260,12 +262,3 @@ def _span(stored: StoredFinding) -> dict[str, Any]:
         "evidence": f.evidence,
         "open": stored.open,
     }
-
-
-def _holes(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """(first, count) between parts that do not touch: one that has not come is missing, not flat."""
-    return [
-        (a_last + 1, b_first - a_last - 1)
-        for (_, a_last), (b_first, _) in pairwise(spans)
-        if b_first > a_last + 1
-    ]

@@ -6,12 +6,15 @@ across a change of hands is seen by both hands: an alert must not be missed for 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from cloud.alerts import State
 from cloud.assignments import Assignments
+from cloud.chain import Head
+from cloud.quiet import QuietRule
 from cloud.roles import EVERYWHERE, LOCAL, UNASSIGNED, Action, Person, may
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Episode, Event, Patch, Store, StoredAlert, StoredFinding, TechnicalAlert
@@ -78,6 +81,28 @@ class Seen:
 
     def evidence(self, report: Report) -> Evidence | None:
         return self._store.evidence(report.id) if self.episode(report.episode_id) else None
+
+    def head(self, report: Report) -> Head | None:
+        """The row of the audit that tells of the report."""
+        return self._store.report_head(report) if self.episode(report.episode_id) else None
+
+    def analysed_by(self, episode_id: str) -> tuple[str, str] | None:
+        return self._store.analysed_by(episode_id) if self.episode(episode_id) else None
+
+    def quiet(self, stored: StoredAlert) -> QuietRule | None:
+        """What keeps an alert of theirs from calling."""
+        rule = stored.standing.quiet
+        return None if rule is None else self._store.patient_rules.quiet(rule)
+
+    def latencies(self, now: float, back_s: float = 86_400.0) -> dict[str, list[float]]:
+        """Patch -> seconds from a sample to the event that first showed what was found in it; of the patches
+        that are theirs now and in the same hands, over so many seconds back."""
+        since = {patch.patch_id: self._assignments.since(patch.patch_id, now) for patch in self.patches()}
+        found: dict[str, list[float]] = {patch_id: [] for patch_id in since}
+        for patch_id, timing in self._store.timings(now - back_s):
+            if timing.sampled_at is not None and timing.sampled_at >= since.get(patch_id, math.inf):
+                found[patch_id].append(timing.shown_at - timing.sampled_at)
+        return found
 
     def of(self, events: Sequence[Event]) -> list[Event]:
         """Those of the events that are theirs."""

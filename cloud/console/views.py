@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
-from cloud.alerts import State
+from cloud.alerts import CALLING, State
+from cloud.chain import Head
 from cloud.citations import Cited, pieces
+from cloud.console.evidence import finding_row, lead_rows, not_read
 from cloud.console.seen import Seen
 from cloud.store import Episode, Patch, StoredAlert, StoredFinding
 from models.anyecg.evidence import Evidence
+from models.ecg import Segment
 from models.verdicts import LABELS, DecidedBy, Priority, Report
 
 WORDING = "Decision support. Not a diagnosis. Not for emergency monitoring."
 REVIEW = "AI-generated, not yet reviewed"
 SYMBOLS = {Priority.HIGH: "▲▲▲", Priority.MEDIUM: "▲▲", Priority.LOW: "▲", Priority.TECHNICAL: "■"}
 RECENT = 5  # causes of an alert that its card shows unfolded
-UNITS = {"ms": "ms", "s": "s", "mv": "mV", "bpm": "/min"}  # last word of an evidence's key
-SHORT = {"r": "R", "rr": "RR", "qrs": "QRS"}
+MOST = 100  # cards of a queue; beyond it the page says that there are more
 NOT_ASSESSED = ", ".join(row.plain for row in LABELS.values() if row.decided_by is DecidedBy.NOT_ASSESSED)
 
 Row = dict[str, Any]
@@ -41,13 +44,49 @@ def lasting(seconds: float) -> str:
     return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queues:
+    """What waits for people; each list in the order of its page, at most so many of a state."""
+
+    review: list[Row]  # unanswered ones first
+    suppressed: list[Row]
+    technical: list[Row]
+    patches: list[Row]
+
+    @classmethod
+    def of(cls, seen: Seen, now: float) -> Queues:
+        """An unanswered one is never crowded out by those that somebody has acknowledged."""
+        answered = seen.alerts(MOST + 1, (State.ACKNOWLEDGED,))
+        quiet = seen.alerts(MOST + 1, (State.SUPPRESSED,))
+        return cls(
+            review=[alert_row(seen, stored) for stored in [*seen.alerts(MOST + 1, CALLING), *answered]],
+            suppressed=[alert_row(seen, stored) for stored in quiet],
+            technical=technical_rows(seen, MOST + 1),
+            patches=patch_rows(seen, now),
+        )
+
+    @property
+    def calling(self) -> list[Row]:
+        return [row for row in self.review if row["calling"]]
+
+    @property
+    def high(self) -> int:
+        """Unanswered and high: these sound."""
+        return sum(row["priority"] == str(Priority.HIGH) for row in self.calling)
+
+
+def counted(rows: Sequence[Row]) -> str:
+    """How many there are, as far as they were read."""
+    return f"{MOST}+" if len(rows) > MOST else str(len(rows))
+
+
 def alert_rows(seen: Seen, states: Collection[State] = tuple(State)) -> list[Row]:
     return [alert_row(seen, stored) for stored in seen.alerts(states=states)]
 
 
 def alert_row(seen: Seen, stored: StoredAlert) -> Row:
     alert, standing, timing = stored.alert, stored.standing, stored.timing
-    episode = seen.episode(alert.episode_id)
+    episode, quiet = seen.episode(alert.episode_id), seen.quiet(stored)
     return {
         "id": alert.id,
         "episode_id": alert.episode_id,
@@ -61,6 +100,11 @@ def alert_row(seen: Seen, stored: StoredAlert) -> Row:
         "decided": standing.decided,
         "acknowledged_by": standing.acknowledged_by,
         "acknowledged": moment(standing.acknowledged_at) if standing.acknowledged_by else None,
+        "calling": standing.state in CALLING,
+        "escalated_by": standing.escalated_by,
+        "escalated": moment(standing.escalated_at) if standing.escalated_by else None,
+        "until": None if quiet is None else moment(quiet.until),
+        "until_utc": None if quiet is None else quiet.until,
         "by": standing.by,
         "reason": standing.reason,
         "patch_id": alert.patch_id,
@@ -85,10 +129,10 @@ def _entry(entry: Mapping[str, Any], episode: Episode | None) -> Row:
     }
 
 
-def technical_rows(seen: Seen) -> list[Row]:
+def technical_rows(seen: Seen, limit: int = MOST) -> list[Row]:
     return [
-        {"patch_id": t.patch_id, "kind": t.kind, "text": t.text, "since": moment(t.raised_at)}
-        for t in seen.technical_alerts()
+        {"id": t.id, "patch_id": t.patch_id, "kind": t.kind, "text": t.text, "since": moment(t.raised_at)}
+        for t in seen.technical_alerts(limit=limit)
     ]
 
 
@@ -123,6 +167,9 @@ class EpisodeView:
     reported: int | None  # last sample that the report knows of
     evidence: Evidence | None  # what the report cites
     patient: Row | None
+    parts: tuple[Segment, ...]  # those of `episode`: one that came while this was read is not among them
+    head: Head | None  # of the audit, that tells of the report
+    analysed_by: tuple[str, str] | None  # network, and the SHA-256 of its weights
 
     @classmethod
     def of(cls, seen: Seen, episode_id: str) -> EpisodeView | None:
@@ -138,10 +185,28 @@ class EpisodeView:
             reported=newest.last if newest else None,
             evidence=seen.evidence(report) if report else None,
             patient=seen.patient_of(episode),
+            parts=tuple(part for part in seen.parts(episode_id) if part.last <= episode.last),
+            head=seen.head(report) if report else None,
+            analysed_by=seen.analysed_by(episode_id),
         )
 
     def rows(self) -> list[Row]:
-        return [_finding(stored, self.episode) for stored in self.findings]
+        screenings = [screening for part in self.parts for screening in part.screenings]
+        return [finding_row(stored, self.episode, screenings) for stored in self.findings]
+
+    def leads(self) -> list[Row]:
+        return lead_rows(self.parts)
+
+    def gaps(self) -> list[tuple[int, int]]:
+        """(first, count) of what is missing, also between parts: what has not come is missing, not flat."""
+        holes = [(a.last + 1, b.first - a.last - 1) for a, b in pairwise(self.parts) if b.first > a.last + 1]
+        return [span for part in self.parts for span in part.gaps] + holes
+
+    def not_read(self) -> list[Row]:
+        return not_read(self.episode, self.findings, self.gaps())
+
+    def screeners(self) -> list[str]:
+        return sorted({screening.model for part in self.parts for screening in part.screenings})
 
     def counts(self) -> list[tuple[str, int]]:
         """(plain name, how many), most first."""
@@ -168,50 +233,3 @@ class EpisodeView:
         e = self.episode
         begin, end = e.first / e.fs, (e.last + 1) / e.fs
         return f"{begin:.0f} s to {end:.0f} s of the recording, from {moment(e.utc(e.first))}"
-
-
-def _finding(stored: StoredFinding, episode: Episode) -> Row:
-    f = stored.finding
-    evidence = dict(f.evidence)
-    threshold = evidence.pop("threshold", None)
-    return {
-        "id": stored.id,
-        "first": f.first,
-        "last": f.last,
-        "label": f.label,
-        "plain": LABELS[f.label].plain,
-        "code": f.code,
-        "at_s": f.first / episode.fs,
-        "lasts_s": (f.last + 1 - f.first) / episode.fs,
-        "leads": ", ".join(f.leads),
-        "sure": "by rule" if f.probability is None else f"{f.probability:.2f}",
-        "threshold": "" if threshold is None else f"threshold {threshold:.2f}",
-        "evidence": " · ".join(_said(key, value, episode.fs) for key, value in evidence.items()),
-        "open": stored.open,
-    }
-
-
-def _said(key: str, value: Any, fs: float) -> str:
-    """One piece of evidence in words: `rr_ms` 464 is "RR 464 ms", `r_peak` a time of the recording."""
-    if key == "r_peak":
-        return f"R peak at {value / fs:.2f} s"
-    name, _, unit = key.rpartition("_")
-    if unit not in UNITS:
-        name, unit = key, ""
-    if value is None:
-        return f"{_words(name)} not measured"
-    return f"{_words(name)} {_number(value)} {UNITS.get(unit, '')}".rstrip()
-
-
-def _words(key: str) -> str:
-    return " ".join(SHORT.get(word, word) for word in key.split("_"))
-
-
-def _number(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{_words(str(k))} {_number(v)}" for k, v in value.items())
-    if isinstance(value, list | tuple):
-        return f"{len(value)} values" if len(value) > 8 else ", ".join(_number(v) for v in value)
-    return str(value)

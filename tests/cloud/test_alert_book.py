@@ -12,6 +12,7 @@ import pytest
 
 from cloud.alert_book import UnknownAlertError
 from cloud.alerts import RESOLVE_S, StaleError, Standing, State
+from cloud.audit_check import verify
 from cloud.calling import Cause, call
 from cloud.config import EscalationStep, RuleConfig
 from cloud.quiet import RefusedError, Thresholds, quieted
@@ -156,6 +157,26 @@ def test_worse_evidence_escalates_anew_and_what_was_ignored_is_overdue(store: Sq
     answer(store, only(store).alert.id, now=1210.0)
     say(LOW, begin=1000, now=5000.0)
     assert waiting(store, only(store).alert.id) == []
+
+
+def test_an_escalation_by_hand_is_due_at_once_is_audited_and_takes_nothing_from_the_chain(
+    tmp_path: Path, store: SqliteStore, say: Say
+) -> None:
+    say(HIGH)
+    raised = only(store)
+    store.book.escalate(raised.alert.id, "bob", raised.version, "alone on the ward", now=1050.0)
+    due = [(0, 1000.0), (0, 1050.0), (600, 1050.0), (120, 1120.0), (600, 1600.0)]
+    assert waiting(store, raised.alert.id) == due
+    row = store.all("select * from audit order by number")[-1]
+    assert (row["what"], row["who"], row["alert_id"]) == ("alert escalated", "bob", raised.alert.id)
+    assert [t.did for t in store.book.transitions(raised.alert.id)] == ["raised", "escalated"]
+    answer(store, raised.alert.id, now=1060.0)
+    assert waiting(store, raised.alert.id) == []
+    called = store.book.escalate(raised.alert.id, "bob", only(store).version, None, now=1070.0)
+    assert waiting(store, raised.alert.id) == [(0, 1070.0), (600, 1070.0)]
+    assert called.state is State.ACKNOWLEDGED
+    store.note_head(now=1080.0)
+    assert verify(str(tmp_path / "cloud.db"))["problems"] == []
 
 
 def test_after_resolution_new_evidence_opens_a_new_alert_and_old_evidence_does_not(

@@ -15,6 +15,7 @@ from cloud.alerts import (
     Acknowledge,
     Action,
     Effect,
+    Escalate,
     Evidence,
     Hear,
     Recur,
@@ -209,6 +210,35 @@ def test_recording_resolves_nothing_that_nobody_has_acknowledged() -> None:
         assert hear(standing, (1, 0), (1, 10 * RESOLVE_S)) == standing
 
 
+def test_a_person_escalates_what_is_open_and_it_stands_as_it_did_until_somebody_answers() -> None:
+    for standing in (raised(), seen(raised()), acknowledged()):
+        called, effects = step(standing, Escalate(who="bob", version=standing.version, reason="help"), 5.0)
+        assert (called.state, called.did, called.by) == (standing.state, "escalated", "bob")
+        assert (called.escalated_by, called.escalated_at, called.reason) == ("bob", 5.0, "help")
+        assert (called.viewers, called.called_at) == (standing.viewers, standing.called_at)
+        assert Effect.ESCALATE in effects
+        assert Effect.HUSH not in effects
+    assert worse(called).escalated_by is None  # what calls anew has been escalated by nobody
+
+
+def test_who_answers_at_the_same_time_is_told_that_it_was_escalated() -> None:
+    looked = seen(raised())
+    called, _ = step(looked, Escalate(who="bob", version=looked.version), 5.0)
+    for answered in (Acknowledge(who="ann", screen="desk", version=2), Escalate(who="ann", version=2)):
+        with pytest.raises(StaleError, match="bob was first: escalated at"):
+            step(called, answered, 6.0)
+    assert step(called, Acknowledge(who="ann", screen="desk", version=3), 7.0)[0].state is State.ACKNOWLEDGED
+
+
+def test_what_is_over_is_not_escalated() -> None:
+    looked = seen(raised())
+    quiet, _ = step(looked, suppression(looked), 3.0)
+    done, _ = step(acknowledged(), Resolve(who="ann", version=3), 4.0)
+    for standing in (quiet, done):
+        with pytest.raises(RefusedError, match="nothing to escalate"):
+            step(standing, Escalate(who="ann", version=standing.version), 5.0)
+
+
 def test_evidence_never_changes_what_is_resolved() -> None:
     done, _ = step(acknowledged(), Resolve(who="ann", version=3), 4.0)
     with pytest.raises(RefusedError, match="new evidence opens a new one"):
@@ -262,6 +292,10 @@ class Course(RuleBasedStateMachine):
     @rule(who=WHO, screen=SCREEN, back=st.integers(-1, 3))
     def acknowledge(self, who: str, screen: str, back: int) -> None:
         self.do(Acknowledge(who=who, screen=screen, version=self.standing.version - back))
+
+    @rule(who=WHO, back=st.integers(-1, 3))
+    def escalate(self, who: str, back: int) -> None:
+        self.do(Escalate(who=who, version=self.standing.version - back))
 
     @rule(who=WHO, back=st.integers(0, 1))
     def resolve(self, who: str, back: int) -> None:

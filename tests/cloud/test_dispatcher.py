@@ -304,6 +304,22 @@ def test_an_e_mail_has_the_same_message_id_with_every_try(tmp_path: Path, call_i
     server.server_close()
 
 
+def test_an_escalation_by_hand_goes_out_at_once_and_says_who_asked(
+    tmp_path: Path, hook: Hook, call_in: Raise
+) -> None:
+    store = opened(tmp_path / "cloud.db", (600, hook.url))
+    alert = call_in(store)
+    assert drain(store, Webhook(SECRET), 1010.0) == 0
+    store.book.escalate(alert.id, "ann", 1, None, now=1010.0)
+    assert drain(store, Webhook(SECRET), 1010.0) == 1
+    ((headers, body),) = hook.got
+    said = json.loads(body)
+    assert (said["escalated_by"], said["escalated_utc"], said["state"]) == ("ann", 1010.0, "raised")
+    assert headers["idempotency-key"] == f"{alert.id}/2/600s/{hook.url}"
+    assert drain(store, Webhook(SECRET), 1600.0) == 1  # and when it is due, for nobody has answered
+    store.close()
+
+
 def test_an_escalation_to_the_page_is_an_event(tmp_path: Path, call_in: Raise) -> None:
     store = opened(tmp_path / "cloud.db", (120, "page"))
     call_in(store)

@@ -1,21 +1,30 @@
-// The page's behaviour: listens to the server, renews what changed, and says when it hears nothing.
+// The page's behaviour: listens to the server, renews what changed, walks through the queues, says when it hears nothing.
 
-const SILENT_MS = 10_000;
+import { Acts, LOOK_MS } from "./acts.js";
+import { showAges } from "./ages.js";
+import { Alarm } from "./alarm.js";
+import { keys, showHelp } from "./keys.js";
+import { dismiss, note } from "./notes.js";
+
+const SILENT_MS = 9000; // the server says something every 5 s
+const LOST_MS = 3000; // a connection that broke is given so long to come back
 const RENEW_MS = 150; // several events of one transaction renew a fragment once
+const QUEUES = ["review", "suppressed", "technical"];
+const DECIDED = ["acknowledged", "resolved", "suppressed", "undone", "escalated"];
 
 const queues = document.getElementById("queues");
 const episode = document.getElementById("episode");
 const notLive = document.getElementById("not-live");
 const said = document.getElementById("said");
-const title = document.title;
-
 const bar = document.getElementById("together");
+
 const ticked = new Set(); // episodes, in the order of ticking
+const alarm = new Alarm(document.getElementById("sound"));
+const acts = new Acts(document.getElementById("acts"), document.getElementById("suppress"), done);
 
-const screen = crypto.randomUUID(); // this page in this browser: who has seen what, the server asks per screen
-const reported = new Set(); // alerts, with the version of their newest decision, whose strip was reported as drawn
-
-let chosen = null; // { together: episodes } or { alert, episode, at, of }: what is shown, and `of` what its alert was about when chosen
+let queue = QUEUES[0];
+// What is shown: { together: episodes } or { item, alert, episode, at, of, drawn }, `of` what it was about when chosen.
+let chosen = null;
 let heard = Date.now();
 
 async function fragment(path) {
@@ -37,15 +46,17 @@ function soon(action) {
 
 const renewQueues = soon(async () => {
   const html = await fragment("/fragments/queues");
-  const focused = queues.contains(document.activeElement) ? buttons().indexOf(document.activeElement) : -1;
-  const mine = document.activeElement.closest?.("[data-alert]")?.dataset.alert;
-  const ticking = document.activeElement.dataset?.tick;
+  const { activeElement: active } = document;
+  const focused = queues.contains(active) ? buttons().indexOf(active) : -1;
+  const [mine, tab, ticking] = [active.closest?.("[data-item]")?.dataset.item, active.id, active.dataset?.tick];
   const unfolded = [...queues.querySelectorAll("details[open]")].map((details) => details.dataset.keep);
   queues.innerHTML = html;
   for (const details of queues.querySelectorAll("details")) details.open = unfolded.includes(details.dataset.keep);
+  showQueue();
   showTicks();
-  if (ticking) queues.querySelector(`[data-tick="${ticking}"]`)?.focus({ preventScroll: true });
-  if (focused >= 0) (card(mine)?.querySelector("button") ?? buttons()[focused])?.focus({ preventScroll: true });
+  const again = queues.querySelector(ticking ? `[data-tick="${ticking}"]` : `[role=tab][id="${tab}"]`);
+  if (again) again.focus({ preventScroll: true });
+  else if (focused >= 0) (item(mine)?.querySelector("button") ?? buttons()[focused])?.focus({ preventScroll: true });
   follow();
   see();
   tick();
@@ -55,10 +66,11 @@ const renewEpisode = soon(async () => {
   const { episode: id } = chosen ?? {};
   if (!id) return;
   const html = await fragment(`/fragments/episodes/${id}`);
-  if (chosen.episode !== id) return; // another was chosen meanwhile
+  if (chosen?.episode !== id) return; // another was chosen meanwhile
   const strip = episode.querySelector("ecg-strip");
   if (!strip) return; // still coming, and it will be as new
   const scrolled = episode.querySelector(".table").scrollTop;
+  const focused = document.activeElement.closest("[data-finding]")?.dataset.finding;
   const fresh = document.createElement("div");
   fresh.innerHTML = html;
   const parts = [...fresh.children];
@@ -68,76 +80,84 @@ const renewEpisode = soon(async () => {
     if (!old.matches("ecg-strip, .ask")) old.replaceWith(parts[i]);
   }
   episode.querySelector(".table").scrollTop = scrolled;
+  if (focused) episode.querySelector(`[data-finding="${focused}"] .go`)?.focus({ preventScroll: true });
   strip.renew();
 });
 
-function alerts() {
-  return [...queues.querySelectorAll("[data-alert]")];
+const panel = () => document.getElementById(`queue-${queue}`);
+const items = () => [...panel().querySelectorAll("[data-item]")];
+const item = (key) => items().find((found) => found.dataset.item === key);
+const buttons = () => [...queues.querySelectorAll("button")];
+const about = ({ dataset: { episode: id, at, item: key } }) => (id ? `${id} ${at}` : key);
+
+function showQueue() {
+  for (const name of QUEUES) {
+    document.getElementById(`queue-${name}`).hidden = name !== queue;
+    const tab = document.getElementById(`tab-${name}`);
+    tab.setAttribute("aria-selected", String(name === queue));
+    tab.tabIndex = name === queue ? 0 : -1;
+  }
 }
 
-function buttons() {
-  return [...queues.querySelectorAll("button")];
+function turnTo(name) {
+  queue = name;
+  showQueue();
+  const all = items();
+  if (item(chosen?.item)) mark();
+  else if (all.length) choose(all[0]);
+  else nothing("Nothing is in this queue. That is not to say that nothing is wrong.");
 }
 
-function card(alert) {
-  return alerts().find((found) => found.dataset.alert === alert);
-}
-
-// The card that is shown is marked; the first is shown where none is, and one raised again is shown anew.
-function follow() {
-  const all = alerts();
-  document.title = all.length ? `(${all.length}) ${title}` : title;
-  const mine = card(chosen?.alert);
-  if (!chosen?.together && all.length && (!mine || about(mine) !== chosen.of)) choose(mine ?? all[0]);
+function nothing(text) {
+  chosen = null;
+  episode.replaceChildren(Object.assign(document.createElement("p"), { className: "empty", textContent: text }));
   mark();
 }
 
-function about({ dataset }) {
-  return `${dataset.episode} ${dataset.at}`;
-}
-
-function post(alert, what, body) {
-  const headers = { "Content-Type": "application/json" };
-  return fetch(`/api/alerts/${alert}/${what}`, { method: "POST", headers, body: JSON.stringify({ screen, ...body }) });
-}
-
-// Tell the server that the chosen alert's own strip is on this screen: only then can it be acknowledged here.
-async function see() {
-  const mine = card(chosen?.alert);
-  const strip = episode.querySelector("ecg-strip[data-ready]");
-  if (!mine || document.hidden || about(mine) !== about({ dataset: chosen })) return;
-  if (strip?.dataset.episode !== mine.dataset.episode) return;
-  const { alert, decided, version } = mine.dataset;
-  if (reported.has(`${alert} ${decided}`)) return;
-  reported.add(`${alert} ${decided}`);
-  const answer = await post(alert, "seen", { version: Number(version) }).catch(() => null);
-  if (!answer?.ok) reported.delete(`${alert} ${decided}`); // the next news of it, or the next drawing, try again
-}
-
-async function act(mine, what) {
-  const { alert, version } = mine.dataset;
-  const body = { version: Number(version) };
-  const answer = await post(alert, what, what === "resolve" ? { ...body, screen: undefined } : body).catch(() => null);
-  if (!answer?.ok) said.textContent = answer ? (await answer.json()).detail : "The server cannot be reached.";
-  renewQueues();
+// The card that is shown is marked, and one raised again is shown anew. Nothing else takes the strip from under a
+// person's hand: where somebody else has dealt with its alert, that is said, and j goes on.
+function follow() {
+  const { calling, high } = queues.querySelector(".tabs").dataset;
+  alarm.mark(Number(calling), Number(high));
+  const [all, mine] = [items(), item(chosen?.item)];
+  if (mine && about(mine) !== chosen.of) choose(mine);
+  else if (mine && !chosen.episode) showTechnical(mine); // how its patch stands now
+  else if (!chosen && all.length) choose(all[0]);
+  mark();
 }
 
 function mark() {
-  for (const found of alerts()) {
-    const mine = found.dataset.alert === chosen?.alert;
-    found.setAttribute("aria-current", String(mine));
+  const mine = item(chosen?.item);
+  const gone = chosen && !mine && !chosen.together ? "Somebody has dealt with this alert" : "";
+  acts.show(mine?.dataset.alert ? mine.dataset : null, gone);
+  for (const found of queues.querySelectorAll("[data-item]")) {
+    found.setAttribute("aria-current", String(found === mine));
     for (const cause of found.querySelectorAll("[data-cause]")) {
-      cause.setAttribute("aria-current", String(mine && about(cause) === `${chosen.episode} ${chosen.at}`));
+      cause.setAttribute("aria-current", String(found === mine && about(cause) === `${chosen.episode} ${chosen.at}`));
     }
   }
 }
 
-// Show an alert's episode at the sample it is about, or at the one of one of its causes.
+function see() {
+  const mine = item(chosen?.item);
+  const strip = episode.querySelector("ecg-strip[data-ready]");
+  if (!mine?.dataset.alert || document.hidden || about(mine) !== about({ dataset: chosen })) return;
+  if (strip?.dataset.episode !== mine.dataset.episode) return;
+  if (!chosen.drawn) {
+    const now = chosen;
+    chosen.drawn = performance.now();
+    setTimeout(() => chosen === now && acts.looked(now), LOOK_MS);
+  }
+  acts.see(mine.dataset);
+}
+
+// Show an alert's episode at the sample it is about, or at the one of one of its causes; or a technical alert.
 async function choose(found, what = found) {
   const { episode: id, at } = what.dataset;
-  const now = { alert: found.dataset.alert, episode: id, at, of: about(found) };
+  const now = { item: found.dataset.item, alert: found.dataset.alert, episode: id, at, of: about(found) };
   chosen = now;
   mark();
+  if (!id) return showTechnical(found);
   const html = await fragment(`/fragments/episodes/${id}`).catch(() => null);
   if (chosen !== now) return; // another was chosen meanwhile
   episode.innerHTML = html ?? `<p class="empty">This episode cannot be loaded now.</p>`;
@@ -145,26 +165,64 @@ async function choose(found, what = found) {
   episode.querySelector("ecg-strip").dataset.at = at;
 }
 
+// What it says, and how its patch stands.
+function showTechnical(found) {
+  const said = document.createElement("div");
+  said.className = "technical";
+  said.append(...found.querySelector(".raised").cloneNode(true).childNodes);
+  const patch = queues.querySelector(`.patch[data-of="${CSS.escape(found.dataset.patch)}"]`);
+  episode.replaceChildren(said, ...(patch ? [patch.cloneNode(true)] : []));
+}
+
 function step(by) {
-  const all = alerts();
+  const all = items();
   if (!all.length) return;
-  const at = all.indexOf(card(chosen?.alert));
-  const next = all[Math.min(all.length - 1, Math.max(0, at + by))];
+  const at = all.indexOf(item(chosen?.item));
+  go(all[at < 0 ? 0 : Math.min(all.length - 1, Math.max(0, at + by))]);
+}
+
+function go(next) {
   next.scrollIntoView({ block: "nearest" });
   choose(next);
 }
 
+function act(what) {
+  acts.act(what, item(chosen?.item)?.dataset.alert && { ...item(chosen.item).dataset }, chosen?.drawn);
+}
+
+// On to the next one that nobody has answered, or the next of the others.
+function done(what, alert) {
+  renewQueues();
+  if (!what || chosen?.alert !== alert) return;
+  const all = items();
+  const at = all.indexOf(item(chosen.item));
+  const rest = [...all.slice(at + 1), ...all.slice(0, Math.max(0, at))];
+  const next = rest.find((found) => found.matches(".calling")) ?? rest[0];
+  if (next) go(next);
+  else nothing("This was the last one in this queue.");
+}
+
 queues.addEventListener("click", async (event) => {
-  const found = event.target.closest("[data-alert]");
+  const tab = event.target.closest("[role=tab]");
+  if (tab) turnTo(tab.dataset.queue);
+  const found = event.target.closest("[data-item]");
   if (!found || event.target.closest("summary, .tick")) return;
-  const doing = event.target.closest("[data-act]");
-  if (doing) {
-    await act(found, doing.dataset.act);
-    return;
-  }
   await choose(found, event.target.closest("[data-cause]") ?? found);
   // On a phone the strip is further down than the card.
-  if (episode.getBoundingClientRect().top > innerHeight / 2) episode.scrollIntoView({ block: "start" });
+  if (episode.getBoundingClientRect().top > innerHeight / 2) episode.parentElement.scrollIntoView({ block: "start" });
+});
+
+queues.addEventListener("keydown", (event) => {
+  const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  if (!by || !event.target.matches("[role=tab]")) return;
+  turnTo(QUEUES[(QUEUES.indexOf(queue) + by + QUEUES.length) % QUEUES.length]);
+  document.getElementById(`tab-${queue}`).focus();
+});
+
+document.getElementById("acts").addEventListener("click", ({ target }) => {
+  const { act: what, step: by } = target.closest("button")?.dataset ?? {};
+  if (what) act(what);
+  if (by) step(Number(by));
 });
 
 queues.addEventListener("change", ({ target }) => {
@@ -210,27 +268,29 @@ episode.addEventListener("click", (event) => {
   if (row) episode.querySelector("ecg-strip")?.show(row.dataset.finding);
 });
 
-document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, textarea")) return;
-  const strip = episode.querySelector("ecg-strip");
-  const action = { j: () => step(1), k: () => step(-1), n: () => strip?.step(1), p: () => strip?.step(-1) }[event.key];
-  if (action) {
-    event.preventDefault();
-    action();
-  }
-});
+const strip = () => episode.querySelector("ecg-strip");
 
-function lasting(seconds) {
-  const whole = Math.max(0, Math.round(seconds));
-  if (whole >= 3600) return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
-  return whole >= 60 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${whole} s`;
-}
+keys([
+  { keys: ["j"], says: "next in the queue", act: () => step(1) },
+  { keys: ["k"], says: "previous in the queue", act: () => step(-1) },
+  { keys: ["1", "g r"], says: "needs review", act: () => turnTo("review") },
+  { keys: ["2", "g s"], says: "suppressed", act: () => turnTo("suppressed") },
+  { keys: ["3", "g t"], says: "technical", act: () => turnTo("technical") },
+  { keys: ["a"], says: "acknowledge, once its strip was looked at", act: () => act("acknowledge"), once: true },
+  { keys: ["e"], says: "escalate: tell everybody on the chain now", act: () => act("escalate"), once: true },
+  { keys: ["x"], says: "suppress, for so many hours and a reason", act: () => act("suppress"), once: true },
+  { keys: ["u"], says: "undo the suppression that is chosen, or the last one", act: () => act("undo"), once: true },
+  { keys: ["r"], says: "resolve", act: () => act("resolve"), once: true },
+  { keys: ["n"], says: "next marked span", act: () => strip()?.step(1) },
+  { keys: ["p"], says: "previous marked span", act: () => strip()?.step(-1) },
+  { keys: ["c"], says: "calipers; arrows move one, with Shift further, Tab goes to the other", act: () => strip()?.calipers() },
+  { keys: ["Escape"], says: "dismiss what is said", act: dismiss },
+  { keys: ["?", "/"], says: "these keys", act: showHelp },
+]);
 
 function tick() {
   notLive.hidden = Date.now() - heard < SILENT_MS;
-  for (const cell of queues.querySelectorAll("[data-since]")) {
-    cell.textContent = `${lasting(Date.now() / 1000 - Number(cell.dataset.since))} old`;
-  }
+  showAges();
 }
 
 const news = {
@@ -238,9 +298,14 @@ const news = {
   patch: renewQueues,
   technical: renewQueues,
   assignment: renewQueues,
-  alert: ({ alert }) => {
-    if (alert.state === "raised") said.textContent = `${alert.priority} alert, patch ${alert.patch_id}: ${alert.rule}`; // for screen readers
+  alert: async ({ alert, change, version, who, written_at: at }) => {
     renewQueues();
+    const calls = alert.state === "raised" || change === "escalated";
+    if (calls) said.textContent = `${alert.priority} alert, patch ${alert.patch_id}: ${alert.rule}`; // for screen readers
+    if (calls) alarm.ring(alert.priority);
+    if (!DECIDED.includes(change) || (await acts.mine(alert.id, version))) return;
+    const when = new Date(at * 1000).toTimeString().slice(0, 8);
+    note(`${alert.label}, patch ${alert.patch_id}: ${change} by ${who} at ${when}`, alert.id === chosen?.alert);
   },
   segment: ofMine,
   findings: ofMine,
@@ -263,7 +328,9 @@ function listen(after) {
       take(JSON.parse(event.data));
     });
   }
+  source.addEventListener("open", () => (heard = Date.now()));
   source.addEventListener("error", () => {
+    heard = Math.min(heard, Date.now() - SILENT_MS + LOST_MS);
     if (source.readyState !== EventSource.CLOSED) return;
     renewQueues();
     setTimeout(listen, 1000, last);
@@ -274,4 +341,5 @@ episode.addEventListener("drawn", see);
 document.addEventListener("visibilitychange", see);
 listen(document.body.dataset.lastEvent);
 setInterval(tick, 1000);
+showQueue();
 follow();

@@ -92,9 +92,21 @@ def test_an_alert_is_suppressed_with_a_reason_and_raised_again_by_undo(
         "known",
         "local",
     )
-    assert "suppressed by local: known" in httpx.get(f"{server.url}/fragments/queues").text
+    queues = httpx.get(f"{server.url}/fragments/queues").text
+    assert "suppressed by local: known" in queues
+    assert "until 20" in queues
     assert nurse.does("undo").json()["state"] == "raised"
     assert httpx.get(f"{server.url}/api/patches/made/rules").json()["quiet"] == []
+
+
+def test_an_escalation_says_who_is_told_and_stands_beside_the_alert(server: Any, commit: Commit) -> None:
+    commit()
+    nurse = Nurse(server.url, "desk")
+    called = httpx.post(f"{server.url}/api/alerts/{nurse.alert['id']}/escalate", json={"version": 1})
+    assert (called.json()["did"], called.json()["told"]) == ("escalated", [])
+    shown = httpx.get(f"{server.url}/api/alerts/{nurse.alert['id']}").json()
+    assert (shown["state"], shown["escalated_by"]) == ("raised", "local")
+    assert nurse.does("seen").status_code == 409  # what is on the screen is older than the call
 
 
 def test_a_high_alert_is_not_suppressed(server: Any, commit: Commit) -> None:
@@ -120,7 +132,7 @@ def test_a_patch_has_its_own_thresholds_with_who_and_why(server: Any) -> None:
         assert next(iter(wrong["own"])) in refused.json()["detail"]
 
 
-@pytest.mark.parametrize("what", ["seen", "acknowledge", "resolve", "undo"])
+@pytest.mark.parametrize("what", ["seen", "acknowledge", "escalate", "resolve", "undo"])
 def test_an_alert_that_is_not_there_is_not_found(server: Any, what: str) -> None:
     said = {"version": 1, "screen": "desk"} if what in {"seen", "acknowledge"} else {"version": 1}
     answered = httpx.post(f"{server.url}/api/alerts/nowhere/{what}", json=said)
@@ -144,9 +156,10 @@ def test_a_nurse_who_sees_the_strip_acknowledges_and_resolves_on_the_page(
     page.goto(server.url)
     card = page.locator("[data-alert]")
     expect(card.locator(".priority").first).to_contain_text("high · seen")
-    card.get_by_role("button", name="Acknowledge").click()
+    page.wait_for_selector("#acts[data-looked]")
+    page.get_by_role("button", name="Acknowledge").click()
     expect(card).to_contain_text("acknowledged by local")
-    card.get_by_role("button", name="Resolve").click()
+    page.get_by_role("button", name="Resolve").click()
     expect(page.locator("[data-alert]")).to_have_count(0)
 
 

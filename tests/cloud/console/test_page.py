@@ -57,13 +57,22 @@ def test_the_bar_says_not_live_when_the_server_dies_and_goes_when_it_is_back(
     page.wait_for_selector("ecg-strip[data-ready]")
     assert page.locator("#not-live").is_hidden()
     page.evaluate("window.sameDocument = true")
+    (known,) = store.alerts()
     server.stop()
-    page.wait_for_selector("#not-live", state="visible", timeout=20_000)
+    page.wait_for_selector("#not-live", state="visible", timeout=10_000)
     assert "Not live" in page.locator("#not-live").inner_text()
+    page.wait_for_selector("#acts[data-looked]")
+    page.keyboard.press("a")
+    expect(page.locator("#notes .kept")).to_contain_text("Not done: the server cannot be reached")
     commit(patch_id="meanwhile")
+    seen = store.book.see(known.alert.id, "ann", "desk", 2, now=time.time())
+    store.book.acknowledge(known.alert.id, "ann", "desk", seen.version, now=time.time())
     again = type(server)(store, server.port)
     page.wait_for_selector("#not-live", state="hidden", timeout=20_000)
     expect(page.locator("[data-alert]")).to_have_count(2)
+    expect(page.locator("#notes")).to_contain_text(
+        "acknowledged by ann at"
+    )  # told, though nobody listened then
     assert page.evaluate("window.sameDocument") is True
     page.close()
     again.stop()
