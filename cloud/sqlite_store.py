@@ -17,6 +17,7 @@ from cloud.commands import Commands
 from cloud.config import EscalationStep
 from cloud.memory import Memory
 from cloud.patient_rules import PatientRules
+from cloud.ranges import Ranges
 from cloud.rows import (
     REPORT,
     Row,
@@ -62,6 +63,7 @@ class SqliteStore(Memory):
         super().__init__(path)
         self.audit = Audit(self)
         self.trends = Trends(self)
+        self.ranges = Ranges(self)
         self.commands = Commands(self)
         self.patient_rules = PatientRules(self, self.audit)
         self.book = AlertBook(self, self.patient_rules, escalation, self.audit)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # they keep their tables in terms of these nouns
     from cloud.alert_book import AlertBook
     from cloud.commands import Commands
     from cloud.patient_rules import PatientRules
+    from cloud.ranges import Ranges
     from cloud.sqlite_store import SqliteStore
     from cloud.trends import Trends
 
@@ -245,6 +246,10 @@ class Store(Protocol):
     @property
     def trends(self) -> Trends:
         """Rows a minute, as the edges counted them."""
+
+    @property
+    def ranges(self) -> Ranges:
+        """Stretches that edges sent of what they recorded."""
 
     @property
     def commands(self) -> Commands:
