@@ -6,9 +6,16 @@ less of it by then, the fuller one stays.
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+
 from cloud.memory import Memory
+from cloud.rows import Row
 from cloud.store import Receipt
 from models.ranges import Pulled, decode_range
+
+LONGEST_S = 120.0  # of one, by any clock
+_WITHIN = "where patch_id = ? and utc > ? and utc < ? and until_utc > ? order by resolution desc, utc"
 
 
 class Ranges:
@@ -27,9 +34,19 @@ class Ranges:
             named = ("id", "patch_id", "boot_id", "first", "last", "fs", "resolution", "held", "sha256")
             row = {name: getattr(pulled, name) for name in named}
             row |= {"utc": pulled.clock.utc(pulled.first), "until_utc": pulled.clock.utc(pulled.last + 1)}
+            row |= {"summary": json.dumps(_summary(pulled))}
             row |= {"seq": seq, "site": site, "received_at": now, "payload": payload}
             db.table("ranges").upsert(row, pk="id")
         return Receipt.COMMITTED
+
+    def summaries(self, patch_id: str, begin: float, end: float) -> list[Row]:
+        """Of the same stretches, without their samples: utc, until_utc, fs, resolution, held and summary:
+        {"peaks": {lead: [least, greatest], microvolts}, "gaps": {reason: seconds}}; the finest last."""
+        held = self._memory.all(
+            f"select utc, until_utc, fs, resolution, held, summary from ranges {_WITHIN}",  # noqa: S608
+            *_within(patch_id, begin, end),
+        )
+        return [row | {"summary": json.loads(row["summary"])} for row in held]
 
     def between(self, patch_id: str, begin: float, end: float) -> list[Pulled]:
         """Those that hold any of the time from `begin` to before `end` (Unix seconds), the finest last.
@@ -37,11 +54,22 @@ class Ranges:
         One whose clock is unknown is kept, and lies in no such time.
         """
         held = self._memory.all(
-            "select payload from ranges where patch_id = ? and utc > ? and utc < ? and until_utc > ?"
-            " order by resolution desc, utc",
-            patch_id,
-            begin - 120.0,  # none is longer, by any clock
-            end,
-            begin,
+            f"select payload from ranges {_WITHIN}",  # noqa: S608
+            *_within(patch_id, begin, end),
         )
         return [decode_range(row["payload"])[0] for row in held]
+
+
+def _within(patch_id: str, begin: float, end: float) -> tuple[str, float, float, float]:
+    return patch_id, begin - LONGEST_S, end, begin
+
+
+def _summary(pulled: Pulled) -> Row:
+    gaps = Counter[str]()
+    for _, count, why in pulled.gaps:
+        gaps[str(why)] += count
+    peaks = {}
+    if pulled.held:  # a pair without samples is 0, which is no peak but near every signal's rest
+        for lead, scale, counts in zip(pulled.leads, pulled.uv_per_count, pulled.counts, strict=True):
+            peaks[lead] = [round(scale * float(end), 1) for end in (counts.min(), counts.max())]
+    return {"peaks": peaks, "gaps": {why: count / pulled.fs for why, count in gaps.items()}}

@@ -265,6 +265,16 @@ class SqliteStore(Memory):
         rows = self.all("select payload from segments where episode_id = ? order by first", episode_id)
         return [decode_segment(row["payload"])[0] for row in rows]
 
+    def segments_between(self, patch_id: str, begin: float, end: float) -> list[Segment]:
+        rows = self.all(
+            "select payload from segments where patch_id = ? and utc_0 + (last + 1) / clock_fs > ?"
+            " and utc_0 + first / clock_fs < ? order by boot_id, first",
+            patch_id,
+            begin,
+            end,
+        )
+        return [decode_segment(row["payload"])[0] for row in rows]
+
     def episodes(self, patch_id: str | None = None, limit: int = 100) -> list[Episode]:
         rows = self.all(
             "select episode_id from segments where ? is null or patch_id = ?"

@@ -305,6 +305,9 @@ class Store(Protocol):
     def parts(self, episode_id: str) -> list[Segment]:
         """An episode's committed parts in sample order."""
 
+    def segments_between(self, patch_id: str, begin: float, end: float) -> list[Segment]:
+        """Parts of a patch that hold any of the time from `begin` to before `end` (Unix seconds)."""
+
     def episodes(self, patch_id: str | None = None, limit: int = 100) -> list[Episode]:
         """Newest first."""
 

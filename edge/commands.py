@@ -54,6 +54,7 @@ class Commands:
         self._intake, self._recorder, self._recorded = intake, recorder, recorded
         self._say = say
         self._called: set[tuple[str, int]] = set()  # marks the segmenter has, by command and boot
+        self._pulling: dict[str, list[Stretch]] = {}  # what there was to send when a pull began, by command
         self._asked_at: dict[str, float] = {}  # when the recorder is asked next for a mark without its patch
 
     def take(self, dev: str, payload: bytes) -> None:
@@ -149,7 +150,7 @@ class Commands:
             if call is not None:
                 self._note(row["id"], boot, sample, call)
                 return None
-        return await self._mark_late(row, at) or _refusal(row["id"], NOTHING)
+        return await self._mark_late(row, at) or _nothing(row["id"])
 
     async def _mark_away(self, row: Row, at: float) -> Answer | None:
         """Its patch is not here. It may come; or another edge has it, so that this one refuses nothing."""
@@ -176,11 +177,11 @@ class Commands:
     async def _mark_late(self, row: Row, at: float) -> Answer | None:
         """What is recorded around it; None where nothing is."""
         pull = PullRange(begin=max(0.0, at - AROUND_S), end=at + AROUND_S, resolution=1)
-        wanted = await self._wanted(row, pull)
-        for number, piece in enumerate(self._pieces(wanted, pull)):
+        pieces = await asyncio.to_thread(self._pieces, row["dev"], pull)
+        for number, piece in enumerate(pieces):
             await self._send(row, piece, pull, number)
-        told = {"how": "range", "stretches": _told(wanted)}
-        return Answer(id=row["id"], state="done", reason=LATE, told=told) if wanted else None
+        told = {"how": "range", "stretches": _told(pieces)}
+        return Answer(id=row["id"], state="done", reason=LATE, told=told) if pieces else None
 
     # -- a pull --------------------------------------------------------------------------------------
 
@@ -189,28 +190,26 @@ class Commands:
         if self._box.depth("range") > ON_THE_WAY:
             return None
         pull = PullRange.model_validate_json(row["body"])
-        wanted = await self._wanted(row, pull)
-        pieces = self._pieces(wanted, pull)
+        pieces = self._pulling.get(row["id"]) or await asyncio.to_thread(self._pieces, row["dev"], pull)
+        self._pulling[row["id"]] = pieces
         if not pieces:
-            return _refusal(row["id"], NOTHING)
+            return _nothing(row["id"])
         if row["reached"] < len(pieces):
             await self._send(row, pieces[row["reached"]], pull, row["reached"])
         if row["reached"] + 1 < len(pieces):
             return None
-        return Answer(id=row["id"], state="done", told={"stretches": _told(wanted)})
-
-    async def _wanted(self, row: Row, pull: PullRange) -> list[Stretch]:
-        return await asyncio.to_thread(stretches, self._recorded, row["dev"], pull)
+        del self._pulling[row["id"]]
+        return Answer(id=row["id"], state="done", told={"stretches": _told(pieces)})
 
     async def _send(self, row: Row, piece: Stretch, pull: PullRange, number: int) -> None:
         """Through the outbox."""
         made = await asyncio.to_thread(lambda: list(minutes(self._recorded, piece, pull.resolution)))
         self._box.commit_pulled(made, row["id"], number + 1)
 
-    def _pieces(self, wanted: list[Stretch], pull: PullRange) -> list[Stretch]:
-        """In hours of sample index, as the recorder's files are."""
+    def _pieces(self, dev: str, pull: PullRange) -> list[Stretch]:
+        """What there is of it, in hours of sample index, as the recorder's files are."""
         pieces = []
-        for boot, first, last in wanted:
+        for boot, first, last in stretches(self._recorded, dev, pull):
             size = self._recorded.head(boot).hour_samples
             if last + 1 - first > (pull.longest_s + 120) * size / HOUR_S:  # minutes are sent whole
                 raise PayloadError("size", f"At this resolution at most {pull.longest_s} s are sent at once.")
@@ -219,8 +218,17 @@ class Commands:
         return pieces
 
 
-def _told(wanted: list[Stretch]) -> list[list[int]]:
-    return [[boot_id, first, last] for (_, boot_id), first, last in wanted]
+def _told(pieces: list[Stretch]) -> list[list[int]]:
+    """[boot, first, last] of each boot."""
+    out: dict[int, list[int]] = {}
+    for (_, boot_id), first, last in pieces:
+        out.setdefault(boot_id, [boot_id, first, last])[2] = last
+    return list(out.values())
+
+
+def _nothing(me: str) -> Answer:
+    """Looked for, and not there: which the cloud may show, other than what failed."""
+    return Answer(id=me, state="refused", reason=NOTHING, told={"stretches": []})
 
 
 def _refusal(me: str, reason: str) -> Answer:
