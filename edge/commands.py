@@ -190,8 +190,9 @@ class Commands:
         if self._box.depth("range") > ON_THE_WAY:
             return None
         pull = PullRange.model_validate_json(row["body"])
-        pieces = self._pulling.get(row["id"]) or await asyncio.to_thread(self._pieces, row["dev"], pull)
-        self._pulling[row["id"]] = pieces
+        if row["id"] not in self._pulling:
+            self._pulling[row["id"]] = await asyncio.to_thread(self._pieces, row["dev"], pull)
+        pieces = self._pulling[row["id"]]
         if not pieces:
             return _nothing(row["id"])
         if row["reached"] < len(pieces):

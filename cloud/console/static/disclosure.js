@@ -73,12 +73,15 @@ function offerLeads() {
 
 function tell() {
   const due = Math.max(0, Math.min(minutes, Math.floor((Date.now() / 1000 - begin) / 60)));
-  const here = overview.minutes.slice(0, due).filter(([, , state]) => state !== "unknown").length;
-  at("progress").value = due ? here / due : 0;
+  const states = overview.minutes.slice(0, due).map(([, , state]) => state);
+  const here = states.filter((state) => state === "held").length;
+  const away = states.filter((state) => state === "unknown").length;
+  at("progress").value = due ? 1 - away / due : 0;
   const waits = overview.waiting
     ? overview.online ? " Fetching from the edge." : " The edge is offline: it sends when it is back."
     : "";
-  at("here").textContent = `${here} of ${due} minutes here.${waits}`;
+  at("here").textContent =
+    `${here} of ${due} minutes here, ${due - here - away} with gaps, ${away} not fetched.${waits}`;
   at("fetch").disabled = overview.waiting > 0;
 }
 
@@ -162,7 +165,7 @@ function drawDay() {
     ctx.fillRect(x(minute), 68, wide + 0.5, 4);
   }
   ctx.fillStyle = ink("strip-quiet");
-  for (let h = 0; h <= hours; h += width < 600 ? 6 : 2) ctx.fillText(clock(h * 60).slice(0, 2), x(h * 60) - 6, 82);
+  for (let h = 0; h < hours; h += width < 600 ? 6 : 2) ctx.fillText(clock(h * 60).slice(0, 2), x(h * 60) - 6, 82);
   ctx.strokeStyle = ink("strip-rail");
   ctx.lineWidth = 2;
   ctx.strokeRect(x(hour * HOUR), 1, x(Math.min(minutes, (hour + 1) * HOUR)) - x(hour * HOUR), 72);
@@ -213,7 +216,7 @@ function numbers(base64) {
 function scaleOf(rows) {
   const heights = [];
   for (const { uv } of rows) {
-    for (let i = 0; i < uv.length; i += 10) if (uv[i] !== NOTHING) heights.push(Math.abs(uv[i]), Math.abs(uv[i + 1]));
+    for (const value of uv) if (value !== NOTHING) heights.push(Math.abs(value));
   }
   return ROW / 2 / Math.max(500, quantile(heights, 0.99));
 }
@@ -299,9 +302,12 @@ function words(view, all, rows) {
     if (mark.label === "episode") continue;
     for (const [i, x0, , begins] of cut(view, mark, rows)) {
       if (!begins || x0 < (free.get(i) ?? 0)) continue;
+      const wide = view.ctx.measureText(mark.label).width + 6;
       view.ctx.fillStyle = view.ink("strip-rail");
-      view.ctx.fillText(mark.label, x0 + 1, i * ROW + 10);
-      free.set(i, x0 + view.ctx.measureText(mark.label).width + 6);
+      view.ctx.fillRect(x0, i * ROW, wide, 13);
+      view.ctx.fillStyle = view.ink("strip-on-rail");
+      view.ctx.fillText(mark.label, x0 + 3, i * ROW + 10);
+      free.set(i, x0 + wide);
     }
   }
 }
@@ -329,7 +335,6 @@ async function open(minute) {
     const strip = document.createElement("ecg-strip");
     strip.dataset.src = path;
     at("minute-strip").replaceChildren(strip);
-    at("minute").scrollIntoView({ block: "nearest" });
     loaded.delete(hour);
     await renew();
   } catch (error) {
