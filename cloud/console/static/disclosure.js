@@ -370,6 +370,7 @@ root.addEventListener("keydown", (event) => {
     ArrowUp: () => ((row = Math.max(0, row - 1)), drawRows()),
     ArrowDown: () => ((row = Math.min(last, row + 1)), drawRows()),
     Enter: () => open(hour * HOUR + row),
+    Escape: () => ((opened = null), (at("minute").hidden = true)),
   }[event.key];
   if (!act) return;
   event.preventDefault();
