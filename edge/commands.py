@@ -55,6 +55,7 @@ class Commands:
         self._say = say
         self._called: set[tuple[str, int]] = set()  # marks the segmenter has, by command and boot
         self._pulling: dict[str, list[Stretch]] = {}  # what there was to send when a pull began, by command
+        self._sent: dict[str, int] = {}  # outbox sequence when the last of a pull was stored, by command
         self._asked_at: dict[str, float] = {}  # when the recorder is asked next for a mark without its patch
 
     def take(self, dev: str, payload: bytes) -> None:
@@ -126,6 +127,8 @@ class Commands:
         """Kept first: whoever asks again hears the same."""
         payload = encode(answer)
         self._db.table("commands").update(answer.id, {"answer": payload})
+        for held in (self._pulling, self._sent, self._asked_at):
+            held.pop(answer.id, None)
         self._say(dev, payload)
 
     # -- a mark --------------------------------------------------------------------------------------
@@ -135,9 +138,8 @@ class Commands:
         if self._heard(row):
             told = {"how": "episode", "boot_id": row["boot_id"], "sample": row["sample"]}
             return Answer(id=row["id"], state="done", told=told)
-        at = min(
-            Mark.model_validate_json(row["body"]).at, row["came_at"]
-        )  # a clock that is ahead marks no future
+        body = Mark.model_validate_json(row["body"])
+        at = min(body.at, row["came_at"])  # by a clock that is ahead nothing is marked that is still to come
         intake = self._intake
         if intake.newest is None or intake.newest.patch_id != row["dev"]:
             return await self._mark_away(row, at)
@@ -186,7 +188,7 @@ class Commands:
     # -- a pull --------------------------------------------------------------------------------------
 
     async def _pull(self, row: Row) -> Answer | None:
-        """The next hour of it; None while more is to come, or too much is on its way."""
+        """The next hour of it; None while more is to come, and until the cloud has all of it."""
         if self._box.depth("range") > ON_THE_WAY:
             return None
         pull = PullRange.model_validate_json(row["body"])
@@ -197,9 +199,9 @@ class Commands:
             return _nothing(row["id"])
         if row["reached"] < len(pieces):
             await self._send(row, pieces[row["reached"]], pull, row["reached"])
-        if row["reached"] + 1 < len(pieces):
             return None
-        del self._pulling[row["id"]]
+        if self._box.holds_range(self._sent.setdefault(row["id"], self._box.counter("sequence"))):
+            return None
         return Answer(id=row["id"], state="done", told={"stretches": _told(pieces)})
 
     async def _send(self, row: Row, piece: Stretch, pull: PullRange, number: int) -> None:

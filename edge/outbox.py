@@ -163,6 +163,10 @@ class Outbox:
                 self._db.table("outbox").delete_where("id = ?", [me])
         return bool(rows)
 
+    def holds_range(self, until: int) -> bool:
+        """Whether a range is here that was stored by then; `until` is a value of the counter `sequence`."""
+        return bool(self._db.table("outbox").count_where("kind = 'range' and seq <= ?", [until]))
+
     def depth(self, kind: Kind = "seg") -> int:
         return self._held("outbox", kind)
 

@@ -30,7 +30,9 @@ from models.wire import LAST_UTC
 MINUTE_S = 60.0
 ROWS = 60  # on the page at once
 NOT_HERE = "The samples of this minute are not here yet."
+NOTHING = "Nothing of this minute was recorded."
 SETTLE_S = 5.0  # what an edge has received is on its disk, and so can be asked for
+BACKFILL_S = 600.0  # what a patch was not heard in may still come
 USUAL_FS = 250.0  # of a patch that has not said it
 
 Seeing = Annotated[Seen, Depends(needs(Action.SEE))]
@@ -98,10 +100,12 @@ def _levels(routes: APIRouter) -> None:
 
     @routes.get("/api/patches/{patch_id}/minutes/{at}")
     def minute(seen: Seeing, patch_id: str, at: At) -> Response:
-        """What `<ecg-strip>` draws of the minute from `at` on; 202 until every sample of it has come."""
+        """What `<ecg-strip>` draws of the minute from `at` on; 202 until every sample of it has come, `over`
+        where none will."""
         strip = _strip(seen, patch_id, at)
         if strip is None:
-            return JSONResponse({"detail": NOT_HERE}, 202)
+            over = _sent_whole(seen, patch_id, at)
+            return JSONResponse({"detail": NOTHING if over else NOT_HERE, "over": over}, 202)
         return JSONResponse(_drawn(seen, patch_id, at, strip))
 
     @routes.get("/api/patches/{patch_id}/minutes/{at}/samples", response_class=Response)
@@ -219,7 +223,7 @@ def _strip(seen: Seen, patch_id: str, at: float) -> Strip | None:
     whole: list[Pulled | Segment] = [one for one in seen.ranges(patch_id, at, end) if one.resolution == 1]
     whole += seen.segments_between(patch_id, at, end)
     strip = Strip.of(whole, at, end)
-    return strip if strip and (strip.complete or _sent_whole(seen, patch_id, at, end)) else None
+    return strip if strip and (strip.complete or _sent_whole(seen, patch_id, at)) else None
 
 
 def _drawn(seen: Seen, patch_id: str, at: float, strip: Strip) -> dict[str, Any]:
@@ -245,19 +249,22 @@ def _findings(seen: Seen, patch_id: str, at: float, end: float, strip: Strip) ->
                 yield {"id": stored.id, "label": f.label, "first": f.first, "last": f.last}
 
 
-def _sent_whole(seen: Seen, patch_id: str, at: float, end: float) -> bool:
-    """Whether the edge has sent every sample of it that it has."""
-    full = _answered(seen, patch_id, least=1)
-    return any(begin <= at and end <= until for begin, until in full)
+def _sent_whole(seen: Seen, patch_id: str, at: float) -> bool:
+    """Whether the edge has sent every sample that it had of a minute."""
+    full = [(begin, end) for begin, end, resolution, _ in _pulled(seen, patch_id) if resolution == 1]
+    return any(begin <= at and end + SETTLE_S >= at + MINUTE_S for begin, end in full)
 
 
-def _answered(seen: Seen, patch_id: str, least: int = LONGEST_S) -> list[Span]:
-    """Times of which the edge has sent all that it has, at this resolution at least."""
-    return [
-        (asked.body["begin"], min(asked.body["end"], asked.asked_at - SETTLE_S))
-        for asked in seen.asked(patch_id)
-        if "stretches" in asked.told and "begin" in asked.body and asked.body["resolution"] <= least
-    ]
+def _answered(seen: Seen, patch_id: str) -> list[Span]:
+    """Times of which the edge has sent all that there will ever be."""
+    return [(begin, min(end, asked_at - BACKFILL_S)) for begin, end, _, asked_at in _pulled(seen, patch_id)]
+
+
+def _pulled(seen: Seen, patch_id: str) -> Iterator[tuple[float, float, int, float]]:
+    """Begin, end, resolution and time of every pull that was answered, also with nothing."""
+    for asked in seen.asked(patch_id):
+        if "stretches" in asked.told and "begin" in asked.body:
+            yield asked.body["begin"], asked.body["end"], asked.body["resolution"], asked.asked_at
 
 
 def _resolution(seen: Seen, patch_id: str, begin: float, end: float) -> int:

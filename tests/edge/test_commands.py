@@ -299,7 +299,7 @@ async def test_a_pull_is_every_sample_once_in_minutes_and_what_is_not_there_a_ga
     data[len(data) // 2] ^= 255  # a bit of a record is torn
     page.write_bytes(bytes(data))
     await edge.ask("pull-range", {"boot_id": 1, "first": 100, "last": 9999, "resolution": 1}, "pull")
-    assert [a.state for a in edge.said] == ["done"]
+    assert edge.said == []  # not before the cloud has all of it
     spans = told(edge)
     assert {why for _, _, why in spans} == {"", "too long", "corrupt", "not recorded"}
     assert (spans[0][0], sum(count for _, count, _ in spans)) == (100, 9900)
@@ -344,11 +344,12 @@ async def test_a_pull_goes_on_after_a_kill_and_leaves_room_for_what_an_alert_wai
     for one in first:
         edge.box.acknowledge(one.id, 0)
     again = edge.killed()
-    for _ in range(2):
+    for _ in range(3):
         await again.work()
         for one in pulled(again):
             again.box.acknowledge(one.id, 0)
             first.append(one)
+    await again.work()
     assert [a.state for a in again.said] == ["done"]
     assert [(one.first, one.last) for one in first] == sorted({(one.first, one.last) for one in first})
     assert (first[0].first, first[-1].last) == (0, 7210 * FS - 1)

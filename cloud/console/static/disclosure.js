@@ -32,7 +32,7 @@ let chosen = false; // somebody scrubbed: the page goes nowhere by itself
 const json = async (path, options) => {
   const answer = await fetch(path, options);
   if (!answer.ok) throw new Error((await answer.json()).detail);
-  return answer.status === 202 ? null : answer.json();
+  return answer.json();
 };
 const named = (path, values) => `${path}?${new URLSearchParams(values)}`;
 const withLead = (values) => (lead === null ? values : { ...values, lead });
@@ -323,15 +323,20 @@ async function open(minute) {
   at("minute-strip").replaceChildren();
   at("minute-status").textContent = "";
   try {
-    if ((await json(path)) === null) {
+    let state = await json(path);
+    if (state.detail && !state.over) {
       await json(named(`${api}/fetch`, { from, seconds: 60, full: true }), { method: "POST" });
       at("minute-status").textContent = overview.online
         ? "Fetching this minute from the edge."
         : "The edge is offline: this minute comes when it is back.";
-      while (opened === minute && (await json(path)) === null) await rest(700);
+    }
+    while (opened === minute && state.detail && !state.over) {
+      await rest(700);
+      state = await json(path);
     }
     if (opened !== minute) return;
-    at("minute-status").textContent = "";
+    at("minute-status").textContent = state.detail ?? "";
+    if (state.detail) return;
     const strip = document.createElement("ecg-strip");
     strip.dataset.src = path;
     at("minute-strip").replaceChildren(strip);
