@@ -198,12 +198,14 @@ async def test_parts_go_before_rows_and_rows_before_ranges(broker: Any, box: Out
     box.commit_pulled([make_range(i) for i in range(6)], "c", 1)
     box.commit(BOOT, [make_row(i) for i in range(6)], SegmenterState())
     fill(box, 6)
-    kinds: list[str] = []
+    kinds, there = list[str](), threading.Event()
     listener = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="listener", protocol=mqtt.MQTTv5)
     listener.on_connect = lambda c, *_: c.subscribe("ecg/v1/home/p/#", 1)
     listener.on_message = lambda _c, _u, message: kinds.append(message.topic.rsplit("/", 1)[1])
-    listener.connect("127.0.0.1", broker.port)
+    listener.on_subscribe = lambda *_: there.set()
+    listener.connect_async("127.0.0.1", broker.port)
     listener.loop_start()
+    await until(there.is_set)
     async with sending(box, broker.url):
         await until(lambda: len(kinds) >= 6)
         await asyncio.sleep(0.3)
@@ -213,15 +215,17 @@ async def test_parts_go_before_rows_and_rows_before_ranges(broker: Any, box: Out
 
 
 async def test_a_command_reaches_who_takes_it_and_its_answer_the_cloud(broker: Any, box: Outbox) -> None:
-    heard, answers = list[tuple[str, bytes]](), list[bytes]()
+    heard, answers, there = list[tuple[str, bytes]](), list[bytes](), threading.Event()
     cloud = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="asking", protocol=mqtt.MQTTv5)
     cloud.on_connect = lambda c, *_: c.subscribe(topic("home", "+", "answer"), 1)
     cloud.on_message = lambda _c, _u, message: answers.append(bytes(message.payload))
-    cloud.connect("127.0.0.1", broker.port)
+    cloud.on_subscribe = lambda *_: there.set()
+    cloud.connect_async("127.0.0.1", broker.port)
     cloud.loop_start()
+    await until(there.is_set)
     async with sending(box, broker.url) as uplink:
         uplink.command = lambda dev, payload: heard.append((dev, payload))
-        await until(lambda: uplink._client is not None and cloud.is_connected())
+        await until(lambda: uplink._client is not None)
         cloud.publish(topic("home", "p", "cmd"), b"do", qos=1)
         await until(lambda: bool(heard))
         uplink.answer("p", b"done")

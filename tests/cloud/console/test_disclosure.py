@@ -124,6 +124,7 @@ def opened(page: Page, server: Any, edge: Edge) -> Page:
     return page
 
 
+@pytest.mark.timeout(300)
 def test_a_day_is_fetched_shown_at_once_and_a_minute_of_it_opens_at_25_mm_a_second(
     opened: Page, edge: Edge, server: Any
 ) -> None:
