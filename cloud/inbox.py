@@ -1,8 +1,8 @@
 """From MQTT into the store: verify, commit, and only then acknowledge.
 
-The edge deletes a segment or a trend row on our word alone, so our word is given after the commit and never
-before; the broker's message is released last of all. What cannot be read is kept as a dead letter with its
-reason.
+The edge deletes a segment, a trend row or a range on our word alone, so our word is given after the commit
+and never before; the broker's message is released last of all. What cannot be read is kept as a dead letter
+with its reason.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from paho.mqtt.reasoncodes import ReasonCode
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from cloud.store import Receipt, Store
+from models.commands import Answer, Command, decode, encode
 from models.errors import DeliveryError, PayloadError, UsageError
+from models.ranges import RangeEnvelope, decode_range
 from models.wire import Envelope, RowEnvelope, checked, decode_row, decode_segment, pack, topic, unpack
 
 logger = logging.getLogger(__name__)
 
 KEEPALIVE_S = 10
 RECONNECT_S = (1, 5)
-KINDS = ("seg", "trend", "hb", "state")
+KINDS = ("seg", "trend", "range", "hb", "state", "answer")
 
 
 class Heartbeat(BaseModel):
@@ -103,6 +105,15 @@ class Inbox:
         self._client.disconnect()
         self._client.loop_stop()
 
+    def deliver(self, now: float) -> None:
+        """Commands that are due go to their edges; not where no broker is there: paho would keep them."""
+        if not self._client.is_connected():
+            return
+        for site, asked in self._store.commands.due(now):
+            command = Command(id=asked.id, kind=asked.kind, body=dict(asked.body))
+            self._client.publish(topic(site, asked.patch_id, "cmd"), encode(command), qos=1)
+            self._store.commands.sent(asked, now)
+
     def _on_connect(
         self, client: mqtt.Client, _u: Any, _f: Any, code: ReasonCode, _p: Properties | None
     ) -> None:
@@ -131,15 +142,19 @@ class Inbox:
                 self._take_segment(where, payload, now)
             elif kind == "trend":
                 self._take_row(where, payload, now)
+            elif kind == "range":
+                self._take_range(where, payload, now)
             elif kind == "hb":
                 self._take_heartbeat(site, dev, unpack(payload), now)
+            elif kind == "answer":
+                self._store.commands.answered(dev, decode(Answer, payload), now=now)
             elif dev != "cloud":
-                self._store.state(dev, site, unpack(payload).get("state") == "online", now=now)
+                self._take_state(site, dev, unpack(payload), now)
         except DeliveryError:
             raise
         except Exception as error:  # one message must never end paho's thread, and with it all hearing
             refusal = error if isinstance(error, PayloadError) else PayloadError("internal", repr(error))
-            segment = _readable_id(payload) if kind in {"seg", "trend"} else None
+            segment = _readable_id(payload) if kind in {"seg", "trend", "range"} else None
             logger.warning("refused a message on %s: %s", where, refusal, exc_info=refusal is not error)
             self._store.reject(
                 payload, topic=where, reason=refusal.reason, segment_id=segment, patch_id=dev, now=now
@@ -159,10 +174,16 @@ class Inbox:
         receipt = self._store.trends.commit(row, seq=envelope.seq, site=envelope.site, now=now)
         self._give_word("Row", envelope, receipt, where, payload, now)
 
+    def _take_range(self, where: str, payload: bytes, now: float) -> None:
+        pulled, envelope = decode_range(payload)
+        _came_as_its_own("Range", envelope, where)
+        receipt = self._store.ranges.commit(payload, pulled, seq=envelope.seq, site=envelope.site, now=now)
+        self._give_word("Range", envelope, receipt, where, payload, now)
+
     def _give_word(
         self,
         what: str,
-        envelope: Envelope | RowEnvelope,
+        envelope: Envelope | RowEnvelope | RangeEnvelope,
         receipt: Receipt,
         where: str,
         payload: bytes,
@@ -182,12 +203,18 @@ class Inbox:
             raise PayloadError("topic", f"The heartbeat of {read.patch_id} came as {dev}'s.")
         self._store.heartbeat(dev, site, read.model_dump(exclude_unset=True), now=now)
 
+    def _take_state(self, site: str, dev: str, said: dict[str, Any], now: float) -> None:
+        online = said.get("state") == "online"
+        self._store.state(dev, site, online, now=now)
+        if online:
+            self._store.commands.hasten(dev, now)
+
     def _answer(self, site: str, dev: str, segment: str, status: str, sha256: str | None) -> None:
         ack = {"v": 1, "id": segment, "status": status, "sha256": sha256}
         self._client.publish(topic(site, dev, "ack"), pack(ack), qos=1)
 
 
-def _came_as_its_own(what: str, envelope: Envelope | RowEnvelope, where: str) -> None:
+def _came_as_its_own(what: str, envelope: Envelope | RowEnvelope | RangeEnvelope, where: str) -> None:
     if where.split("/")[2:4] != [envelope.site, envelope.patch_id]:
         raise PayloadError("topic", f"{what} {envelope.id} of {envelope.patch_id} came on {where}.")
 

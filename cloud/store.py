@@ -27,7 +27,9 @@ from models.verdicts import Alert, Finding, Report
 
 if TYPE_CHECKING:  # they keep their tables in terms of these nouns
     from cloud.alert_book import AlertBook
+    from cloud.commands import Commands
     from cloud.patient_rules import PatientRules
+    from cloud.ranges import Ranges
     from cloud.sqlite_store import SqliteStore
     from cloud.trends import Trends
 
@@ -203,6 +205,7 @@ class Event:
                   | suppressed | undone | escalated, alert: {...}, episode_id, version, who}
     "technical": {change: raised | cleared, technical: {...}}
     "trend":     {patch_id, boot_id, first}
+    "command":   {id, patch_id, kind, state: waiting | done | refused}
     "assignment": {}           a patch came into other hands; of which wards, not everybody may know
     "patch":     {patch_id, online, heard_at, heartbeat, unreadable_s, missing_s, unreadable_run_s}
     finding = {id, segment_id, label, code, first, last, leads, probability, evidence, open}
@@ -243,6 +246,14 @@ class Store(Protocol):
     @property
     def trends(self) -> Trends:
         """Rows a minute, as the edges counted them."""
+
+    @property
+    def ranges(self) -> Ranges:
+        """Stretches that edges sent of what they recorded."""
+
+    @property
+    def commands(self) -> Commands:
+        """What is asked of edges."""
 
     # -- inbox ---------------------------------------------------------------------------------------
     def commit_segment(self, payload: bytes, segment: Segment, *, seq: int, site: str, now: float) -> Receipt:
@@ -293,6 +304,9 @@ class Store(Protocol):
 
     def parts(self, episode_id: str) -> list[Segment]:
         """An episode's committed parts in sample order."""
+
+    def segments_between(self, patch_id: str, begin: float, end: float) -> list[Segment]:
+        """Parts of a patch that hold any of the time from `begin` to before `end` (Unix seconds)."""
 
     def episodes(self, patch_id: str | None = None, limit: int = 100) -> list[Episode]:
         """Newest first."""

@@ -19,8 +19,10 @@ from edge import uplink as uplink_module
 from edge.outbox import Outbox
 from edge.segments import SegmenterState
 from edge.uplink import WINDOW, Uplink
-from models.ecg import Segment, read_only, segment_id
+from models.ecg import Clock, Segment, read_only, row_id, segment_id
 from models.errors import DeliveryError
+from models.ranges import Pulled
+from models.verdicts import TrendRow
 from models.wire import decode_segment, pack, topic, unpack
 
 BOOT = ("p", 1)
@@ -43,6 +45,21 @@ def make_part(number: int) -> Segment:
         counts=read_only(np.full((1, samples), number, dtype=np.int32)),
         uv_per_count=(1.0,),
     )
+
+
+def make_range(number: int) -> Pulled:
+    part = make_part(number)
+    named = ("patch_id", "boot_id", "first", "last", "fs", "leads", "counts", "uv_per_count")
+    return Pulled(resolution=1, **{name: getattr(part, name) for name in named})
+
+
+def make_row(number: int) -> TrendRow:
+    first = number * 6000
+    return TrendRow(
+        id=row_id(*BOOT, first), patch_id="p", boot_id=1, first=first, last=first + 5999, fs=100.0,
+        missing_s=0.0, unreadable_s=0.0, flagged_s=0.0, beats=0, n_V=0, n_S=0, af_s=0.0,
+        hr_min=None, hr_mean=None, hr_max=None, model="-", clock=Clock(),
+    )  # fmt: skip
 
 
 class Cloud:
@@ -174,6 +191,48 @@ async def test_a_patch_is_online_with_its_edge_and_offline_by_last_will(broker: 
         sock.close()  # cut, without a word
         await until(lambda: (topic("home", "p", "state"), {"state": "offline"}) in cloud.seen)
     cloud.close()
+
+
+async def test_parts_go_before_rows_and_rows_before_ranges(broker: Any, box: Outbox) -> None:
+    box.db["commands"].insert({"id": "c", "dev": "p", "kind": "pull-range", "body": "{}", "came_at": 0.0})
+    box.commit_pulled([make_range(i) for i in range(6)], "c", 1)
+    box.commit(BOOT, [make_row(i) for i in range(6)], SegmenterState())
+    fill(box, 6)
+    kinds, there = list[str](), threading.Event()
+    listener = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="listener", protocol=mqtt.MQTTv5)
+    listener.on_connect = lambda c, *_: c.subscribe("ecg/v1/home/p/#", 1)
+    listener.on_message = lambda _c, _u, message: kinds.append(message.topic.rsplit("/", 1)[1])
+    listener.on_subscribe = lambda *_: there.set()
+    listener.connect_async("127.0.0.1", broker.port)
+    listener.loop_start()
+    await until(there.is_set)
+    async with sending(box, broker.url):
+        await until(lambda: len(kinds) >= 6)
+        await asyncio.sleep(0.3)
+    listener.disconnect()
+    listener.loop_stop()
+    assert kinds == ["seg"] * 6  # nobody acknowledges: what is left of the eight is an alert's
+
+
+async def test_a_command_reaches_who_takes_it_and_its_answer_the_cloud(broker: Any, box: Outbox) -> None:
+    heard, answers, there = list[tuple[str, bytes]](), list[bytes](), threading.Event()
+    cloud = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="asking", protocol=mqtt.MQTTv5)
+    cloud.on_connect = lambda c, *_: c.subscribe(topic("home", "+", "answer"), 1)
+    cloud.on_message = lambda _c, _u, message: answers.append(bytes(message.payload))
+    cloud.on_subscribe = lambda *_: there.set()
+    cloud.connect_async("127.0.0.1", broker.port)
+    cloud.loop_start()
+    await until(there.is_set)
+    async with sending(box, broker.url) as uplink:
+        uplink.command = lambda dev, payload: heard.append((dev, payload))
+        await until(lambda: uplink._client is not None)
+        cloud.publish(topic("home", "p", "cmd"), b"do", qos=1)
+        await until(lambda: bool(heard))
+        uplink.answer("p", b"done")
+        await until(lambda: bool(answers))
+    cloud.disconnect()
+    cloud.loop_stop()
+    assert (heard, answers) == ([("p", b"do")], [b"done"])
 
 
 async def test_junk_on_the_acknowledgement_topic_changes_nothing(broker: Any, box: Outbox) -> None:

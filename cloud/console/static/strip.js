@@ -1,4 +1,5 @@
-// <ecg-strip data-episode="ID">: the episode on a millimetre grid, with marked spans, calipers and a minimap.
+// <ecg-strip data-episode="ID">, or data-src="PATH" of something alike: the signal on a millimetre grid, with marked
+// spans, calipers and a minimap.
 //
 // Only what is in view is drawn. `data-spans` (JSON) and the aria-label say what is marked; `data-ready` is set once it
 // is drawn, and `drawMs` is what the last drawing took. Paper speed, gain and filter are those of all strips of a page.
@@ -79,7 +80,7 @@ class EcgStrip extends HTMLElement {
 
   // Fetch the episode again: a part came, or findings changed.
   async renew() {
-    const path = `/api/episodes/${this.dataset.episode}`;
+    const path = this.dataset.src ?? `/api/episodes/${this.dataset.episode}`;
     const answers = await Promise.all([fetch(path), fetch(`${path}/samples`)]).catch(() => []);
     if (!answers.length || !answers.every((answer) => answer.ok)) return; // the not-live bar says it
     const [meta, samples] = await Promise.all([answers[0].json(), answers[1].arrayBuffer()]);
