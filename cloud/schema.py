@@ -56,6 +56,13 @@ def _add_people(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="0008")
+def _add_symptoms(db: Database) -> None:
+    """What patients tell; a form is kept once, however often it is sent."""
+    for statement in _SYMPTOMS.strip().split(";\n"):
+        db.execute(statement)
+
+
 _LANGUAGE = (
     "evidence text",
     "written text",
@@ -188,4 +195,14 @@ create table codes (
     code text primary key, role text not null, assignment_id integer references assignments (id),
     expires_at real not null
 ) without rowid
+"""
+_SYMPTOMS = """
+create table symptoms (
+    id integer primary key, assignment_id integer not null references assignments (id),
+    patch_id text not null, patient_id text not null references patients (id),
+    at real not null, said_at real not null, kind text not null, note text not null, form text,
+    unique (assignment_id, form)
+);
+create index symptoms_patch on symptoms (patch_id, at);
+create index symptoms_assignment on symptoms (assignment_id, said_at)
 """

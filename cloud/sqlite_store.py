@@ -45,6 +45,7 @@ from cloud.store import (
     Written,
     finding_sets,
 )
+from cloud.symptoms import Symptoms
 from cloud.trends import Trends
 from models.anyecg.evidence import Evidence
 from models.ecg import Segment
@@ -61,6 +62,7 @@ class SqliteStore(Memory):
         super().__init__(path)
         self.audit = Audit(self)
         self.trends = Trends(self)
+        self.symptoms = Symptoms(self)
         self.patient_rules = PatientRules(self, self.audit)
         self.book = AlertBook(self, self.patient_rules, escalation, self.audit)
         self._heads = Heads(Path(path + HEADS))

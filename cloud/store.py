@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # they keep their tables in terms of these nouns
     from cloud.alert_book import AlertBook
     from cloud.patient_rules import PatientRules
     from cloud.sqlite_store import SqliteStore
+    from cloud.symptoms import Symptoms
     from cloud.trends import Trends
 
 
@@ -203,6 +204,7 @@ class Event:
                   | suppressed | undone | escalated, alert: {...}, episode_id, version, who}
     "technical": {change: raised | cleared, technical: {...}}
     "trend":     {patch_id, boot_id, first}
+    "symptom":   {patch_id, at}  a patient told one, felt at that Unix second
     "assignment": {}           a patch came into other hands; of which wards, not everybody may know
     "patch":     {patch_id, online, heard_at, heartbeat, unreadable_s, missing_s, unreadable_run_s}
     finding = {id, segment_id, label, code, first, last, leads, probability, evidence, open}
@@ -243,6 +245,10 @@ class Store(Protocol):
     @property
     def trends(self) -> Trends:
         """Rows a minute, as the edges counted them."""
+
+    @property
+    def symptoms(self) -> Symptoms:
+        """What patients told."""
 
     # -- inbox ---------------------------------------------------------------------------------------
     def commit_segment(self, payload: bytes, segment: Segment, *, seq: int, site: str, now: float) -> Receipt:

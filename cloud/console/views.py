@@ -12,6 +12,7 @@ from cloud.alerts import State
 from cloud.citations import Cited, pieces
 from cloud.console.seen import Seen
 from cloud.store import Episode, Patch, StoredAlert, StoredFinding
+from cloud.symptoms import Symptom
 from models.anyecg.evidence import Evidence
 from models.verdicts import LABELS, DecidedBy, Priority, Report
 
@@ -123,6 +124,7 @@ class EpisodeView:
     reported: int | None  # last sample that the report knows of
     evidence: Evidence | None  # what the report cites
     patient: Row | None
+    symptoms: list[Symptom]
 
     @classmethod
     def of(cls, seen: Seen, episode_id: str) -> EpisodeView | None:
@@ -138,10 +140,18 @@ class EpisodeView:
             reported=newest.last if newest else None,
             evidence=seen.evidence(report) if report else None,
             patient=seen.patient_of(episode),
+            symptoms=seen.symptoms_of(episode),
         )
 
     def rows(self) -> list[Row]:
         return [_finding(stored, self.episode) for stored in self.findings]
+
+    def told(self) -> list[Row]:
+        """What the patient felt, with the second of the recording at which."""
+        fs, utc_0, clock_fs = self.episode.fs, self.episode.utc_0, self.episode.clock_fs
+        if utc_0 is None or clock_fs is None:
+            return []
+        return [symptom_row(s) | {"at_s": (s.at - utc_0) * clock_fs / fs} for s in self.symptoms]
 
     def counts(self) -> list[tuple[str, int]]:
         """(plain name, how many), most first."""
@@ -168,6 +178,15 @@ class EpisodeView:
         e = self.episode
         begin, end = e.first / e.fs, (e.last + 1) / e.fs
         return f"{begin:.0f} s to {end:.0f} s of the recording, from {moment(e.utc(e.first))}"
+
+
+def symptom_row(symptom: Symptom) -> Row:
+    return {
+        "kind": symptom.kind,
+        "note": symptom.note,
+        "felt": moment(symptom.at),
+        "said": moment(symptom.said_at),
+    }
 
 
 def _finding(stored: StoredFinding, episode: Episode) -> Row:

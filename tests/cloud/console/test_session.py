@@ -211,8 +211,8 @@ def test_a_patient_with_a_code_sees_their_own_patch_and_nothing_else(
     assert "not for emergencies" in page
     assert "other" not in page
     for path in ("/api/alerts", "/api/patches", "/events", "/fragments/queues", "/patches", "/people"):
-        assert closed.get(path).status_code == 403
-    assert closed.post("/ask", json={"episodes": ["E"], "question": "?"}).status_code == 403
+        assert closed.get(path).status_code == 404
+    assert closed.post("/ask", json={"episodes": ["E"], "question": "?"}).status_code == 404
     nurse.post("/patches/end", data={"patch": "mine"})
     assert "No patch of yours" in closed.get("/").text
 
