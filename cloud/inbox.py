@@ -20,6 +20,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from cloud.store import Receipt, Store
+from models.commands import Answer, Command, decode, encode
 from models.errors import DeliveryError, PayloadError, UsageError
 from models.wire import Envelope, RowEnvelope, checked, decode_row, decode_segment, pack, topic, unpack
 
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 KEEPALIVE_S = 10
 RECONNECT_S = (1, 5)
-KINDS = ("seg", "trend", "hb", "state")
+KINDS = ("seg", "trend", "hb", "state", "answer")
 
 
 class Heartbeat(BaseModel):
@@ -103,6 +104,15 @@ class Inbox:
         self._client.disconnect()
         self._client.loop_stop()
 
+    def deliver(self, now: float) -> None:
+        """Commands that are due go to their edges; not where no broker is there: paho would keep them."""
+        if not self._client.is_connected():
+            return
+        for site, asked in self._store.commands.due(now):
+            command = Command(id=asked.id, kind=asked.kind, body=dict(asked.body))
+            self._client.publish(topic(site, asked.patch_id, "cmd"), encode(command), qos=1)
+            self._store.commands.sent(asked, now)
+
     def _on_connect(
         self, client: mqtt.Client, _u: Any, _f: Any, code: ReasonCode, _p: Properties | None
     ) -> None:
@@ -133,8 +143,10 @@ class Inbox:
                 self._take_row(where, payload, now)
             elif kind == "hb":
                 self._take_heartbeat(site, dev, unpack(payload), now)
+            elif kind == "answer":
+                self._store.commands.answered(dev, decode(Answer, payload), now=now)
             elif dev != "cloud":
-                self._store.state(dev, site, unpack(payload).get("state") == "online", now=now)
+                self._take_state(site, dev, unpack(payload), now)
         except DeliveryError:
             raise
         except Exception as error:  # one message must never end paho's thread, and with it all hearing
@@ -181,6 +193,12 @@ class Inbox:
         if read.patch_id != dev:
             raise PayloadError("topic", f"The heartbeat of {read.patch_id} came as {dev}'s.")
         self._store.heartbeat(dev, site, read.model_dump(exclude_unset=True), now=now)
+
+    def _take_state(self, site: str, dev: str, said: dict[str, Any], now: float) -> None:
+        online = said.get("state") == "online"
+        self._store.state(dev, site, online, now=now)
+        if online:
+            self._store.commands.hasten(dev, now)
 
     def _answer(self, site: str, dev: str, segment: str, status: str, sha256: str | None) -> None:
         ack = {"v": 1, "id": segment, "status": status, "sha256": sha256}

@@ -62,7 +62,8 @@ async def serve(config: CloudConfig, say: Callable[[str], None] = logger.warning
     for thread in threads:
         thread.start()
     inbox.start()
-    watches = [asyncio.create_task(watch) for watch in (_watch_patches(store, config), _note_heads(store))]
+    watching = _watch_patches(store, config), _note_heads(store), _deliver_commands(store, inbox)
+    watches = [asyncio.create_task(watch) for watch in watching]
     try:  # an alert does not wait for a language model to be loaded either
         asking, reporter = await asyncio.to_thread(_language, config, store, network)
         if reporter is not None:
@@ -181,6 +182,18 @@ async def _watch_patches(store: Store, config: CloudConfig) -> None:
         except Exception:  # a watch that ends is a silence that nobody notices
             logger.exception("the patches could not be checked")
         await asyncio.sleep(TICK_S)
+
+
+async def _deliver_commands(store: Store, inbox: Inbox) -> None:
+    """Every second, and at once when anything new was committed."""
+    while True:
+        try:
+            last = await asyncio.to_thread(store.last_event)
+            await asyncio.to_thread(inbox.deliver, time.time())
+            await asyncio.to_thread(store.wait, last, TICK_S)
+        except Exception:  # what waits, waits on
+            logger.exception("the commands could not be sent")
+            await asyncio.sleep(TICK_S)
 
 
 async def _note_heads(store: Store) -> None:

@@ -56,6 +56,13 @@ def _add_people(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="0007")
+def _add_commands(db: Database) -> None:
+    """What is asked of edges, and the stretches that they send of what they recorded."""
+    for statement in _COMMANDS.strip().split(";\n"):
+        db.execute(statement)
+
+
 @migrations(name="0008")
 def _add_symptoms(db: Database) -> None:
     """What patients tell; a form is kept once, however often it is sent."""
@@ -196,11 +203,29 @@ create table codes (
     expires_at real not null
 ) without rowid
 """
+_COMMANDS = """
+create table commands (
+    id text primary key, patch_id text not null, kind text not null, body text not null,
+    asked_by text not null, asked_at real not null, sends integer not null default 0, sent_at real,
+    due_at real not null, state text not null default 'waiting', reason text not null default '',
+    told text not null default '{}', answered_at real
+) without rowid;
+create index commands_due on commands (state, due_at);
+create index commands_patch on commands (patch_id, asked_at);
+create table ranges (
+    id text primary key, patch_id text not null, boot_id integer not null, first integer not null,
+    last integer not null, fs real not null, resolution integer not null, utc real, until_utc real,
+    held integer not null, sha256 text not null, seq integer not null, site text not null,
+    received_at real not null, payload blob not null
+) without rowid;
+create index ranges_utc on ranges (patch_id, utc)
+"""
 _SYMPTOMS = """
 create table symptoms (
     id integer primary key, assignment_id integer not null references assignments (id),
     patch_id text not null, patient_id text not null references patients (id),
-    at real not null, said_at real not null, kind text not null, note text not null, form text,
+    at real not null, said_at real not null, kind text not null, note text not null,
+    form text, command text,
     unique (assignment_id, form)
 );
 create index symptoms_patch on symptoms (patch_id, at);

@@ -13,6 +13,7 @@ from cloud.alert_book import AlertBook
 from cloud.alerts import State
 from cloud.audit import HEADS, Audit, Heads
 from cloud.chain import Head, What, Who
+from cloud.commands import Commands
 from cloud.config import EscalationStep
 from cloud.memory import Memory
 from cloud.patient_rules import PatientRules
@@ -62,7 +63,8 @@ class SqliteStore(Memory):
         super().__init__(path)
         self.audit = Audit(self)
         self.trends = Trends(self)
-        self.symptoms = Symptoms(self)
+        self.commands = Commands(self)
+        self.symptoms = Symptoms(self, self.commands)
         self.patient_rules = PatientRules(self, self.audit)
         self.book = AlertBook(self, self.patient_rules, escalation, self.audit)
         self._heads = Heads(Path(path + HEADS))

@@ -27,6 +27,7 @@ from models.verdicts import Alert, Finding, Report
 
 if TYPE_CHECKING:  # they keep their tables in terms of these nouns
     from cloud.alert_book import AlertBook
+    from cloud.commands import Commands
     from cloud.patient_rules import PatientRules
     from cloud.sqlite_store import SqliteStore
     from cloud.symptoms import Symptoms
@@ -204,6 +205,7 @@ class Event:
                   | suppressed | undone | escalated, alert: {...}, episode_id, version, who}
     "technical": {change: raised | cleared, technical: {...}}
     "trend":     {patch_id, boot_id, first}
+    "command":   {id, patch_id, kind, state: waiting | done | refused}
     "symptom":   {patch_id, at}  a patient told one, felt at that Unix second
     "assignment": {}           a patch came into other hands; of which wards, not everybody may know
     "patch":     {patch_id, online, heard_at, heartbeat, unreadable_s, missing_s, unreadable_run_s}
@@ -245,6 +247,10 @@ class Store(Protocol):
     @property
     def trends(self) -> Trends:
         """Rows a minute, as the edges counted them."""
+
+    @property
+    def commands(self) -> Commands:
+        """What is asked of edges."""
 
     @property
     def symptoms(self) -> Symptoms:

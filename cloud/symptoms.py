@@ -1,7 +1,7 @@
 """What patients tell with the button of their page: a symptom, when it was felt, and a note.
 
-It belongs to the assignment that the patient is bound to, and joins the recording by its time. A note is data:
-shown to people as it was written, and never given to the language model.
+It belongs to the assignment that the patient is bound to, and joins the recording by its time. A note is
+data: shown to people as it was written, and never given to the language model.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from enum import StrEnum
 from cloud.assignments import assignment_of
 from cloud.audit import Audit
 from cloud.chain import What, sha256_of_text
+from cloud.commands import Commands
 from cloud.memory import Memory
 from cloud.roles import Action, Assignment, Person, may
 from cloud.rows import Row
@@ -41,7 +42,7 @@ class TooOftenError(UsageError):
         self.seconds = max(1, round(seconds))
         super().__init__(
             f"You have told {AT_ONCE} symptoms within {WITHIN_S / 60:.0f} minutes, and they are kept: "
-            f"wait {self.seconds} s before the next one. If you feel unwell, call your local emergency number."
+            f"wait {self.seconds} s before the next. If you feel unwell, call your local emergency number."
         )
 
 
@@ -57,6 +58,7 @@ class Symptom:
     said_at: float
     kind: Kind
     note: str
+    command: str  # id of the mark that the edge was asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +74,8 @@ class Told:
 class Symptoms:
     """Symptoms in the cloud's memory. May be used from any thread."""
 
-    def __init__(self, memory: Memory) -> None:
-        self._memory, self._audit = memory, Audit(memory)
+    def __init__(self, memory: Memory, commands: Commands) -> None:
+        self._memory, self._commands, self._audit = memory, commands, Audit(memory)
 
     def tell(self, who: Person, told: Told, now: float) -> Symptom:
         """Keeps it, and has the edge mark the recording at that time; a form that was sent before is not
@@ -93,10 +95,20 @@ class Symptoms:
             row: Row = {"assignment_id": held.id, "patch_id": held.patch_id, "patient_id": held.patient_id}
             row |= {"at": at, "said_at": now, "kind": str(kind), "note": note}
             number = db.table("symptoms").insert({**row, "form": told.form or None}).last_pk
-            details = {"felt_at": at, "kind": str(kind), "note": sha256_of_text(note)}
-            self._audit.append(What.SYMPTOM, who=who.name, now=now, patch_id=held.patch_id, **details)
+            mark = {"at": at, "symptom_id": str(number)}
+            command = self._commands.send(held.patch_id, "mark", mark, by=who.name, now=now)
+            db.table("symptoms").update(number, {"command": command})
+            self._audit.append(
+                What.SYMPTOM,
+                who=who.name,
+                now=now,
+                patch_id=held.patch_id,
+                felt_at=at,
+                kind=str(kind),
+                note=sha256_of_text(note),
+            )
             self._memory.tell("symptom", {"patch_id": held.patch_id, "at": at}, now)
-        return _symptom({**row, "id": number})
+        return _symptom({**row, "id": number, "command": command})
 
     def during(self, patch_id: str, first: float, last: float) -> list[Symptom]:
         """Felt from `first` to `last`, both included (Unix seconds), in order."""
@@ -139,7 +151,7 @@ class Symptoms:
 
 
 def _symptom(row: Row) -> Symptom:
-    names = ("id", "assignment_id", "patch_id", "patient_id", "at", "said_at", "note")
+    names = ("id", "assignment_id", "patch_id", "patient_id", "at", "said_at", "note", "command")
     return Symptom(**{name: row[name] for name in names}, kind=Kind(row["kind"]))
 
 

@@ -30,7 +30,7 @@ MAX_SAMPLES = 4_000_000  # over all leads
 MAX_ROW = 4096  # bytes; a row is below 500
 LAST_UTC = 2.0**33  # Unix seconds, the year 2242: beyond, a clock is none
 
-Kind = Literal["seg", "trend", "ack", "hb", "state", "dlq"]
+Kind = Literal["seg", "trend", "range", "ack", "hb", "state", "dlq", "cmd", "answer"]
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -43,14 +43,14 @@ def pack(message: Mapping[str, Any]) -> bytes:
     return cbor2.dumps(message)
 
 
-def unpack(payload: bytes) -> dict[str, Any]:
-    """The CBOR map in `payload`.
+def unpack(payload: bytes, most: int = MAX_PAYLOAD) -> dict[str, Any]:
+    """The CBOR map in `payload`, of at most so many bytes.
 
     Raises:
         PayloadError: `size` or `cbor`.
     """
-    if len(payload) > MAX_PAYLOAD:
-        raise PayloadError("size", f"The message has {len(payload)} bytes; at most {MAX_PAYLOAD} are read.")
+    if len(payload) > most:
+        raise PayloadError("size", f"The message has {len(payload)} bytes; at most {most} are read.")
     try:
         message = cbor2.loads(payload)
     except Exception as error:  # tag decoders raise whatever they like on hostile bytes

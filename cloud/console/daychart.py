@@ -1,6 +1,7 @@
-"""A day's rows as paths of SVG: x is the minute of the day, y falls from the top; looks are the style sheet's.
+"""A day's rows as paths of SVG: x is the minute of the day, y falls from the top.
 
-The pictures are stretched to the width there is, so no words stand in them; those are the page's own.
+The pictures are stretched to the width there is, so the words are the page's;
+looks are the style sheet's.
 """
 
 from __future__ import annotations
@@ -114,10 +115,6 @@ def _line(minutes: Sequence[Minute], x: Callable[[float], float], y: Callable[[f
 
 def _dots(intervals: Iterable[tuple[float, float]]) -> str:
     """Each place once, however many beats fall on it."""
-    places = {
-        (round(at * RR_PER_MINUTE), min(RR_TOP_MS, round(ms / RR_STEP_MS) * RR_STEP_MS))
-        for at, ms in intervals
-    }
-    return "".join(
-        f"M{at / RR_PER_MINUTE:.1f} {TALL * (1 - ms / RR_TOP_MS):.1f}h0" for at, ms in sorted(places)
-    )
+    most = round(RR_TOP_MS / RR_STEP_MS)
+    places = {(round(at * RR_PER_MINUTE), min(most, round(ms / RR_STEP_MS))) for at, ms in intervals}
+    return "".join(f"M{at / RR_PER_MINUTE:.1f} {TALL * (1 - rr / most):.1f}h0" for at, rr in sorted(places))

@@ -100,10 +100,12 @@ def _not_analysed(day: Day, lost_s: float | None) -> Iterator[str]:
     came_s = sum(b - a for a, b in day.came)
     waiting = max(0.0, came_s - read.analysed_s - read.dark_s)
     yield (
-        f"Analysable time: {exactly(read.analysed_s)} of {lasting(whole)}. {exactly(came_s)} came as episodes: "
-        f"of them {exactly(read.dark_s)} could not be read and {exactly(waiting)} are not analysed yet."
+        f"Analysable time: {exactly(read.analysed_s)} of {lasting(whole)}. {exactly(came_s)} came as "
+        f"episodes: of them {exactly(read.dark_s)} could not be read and {exactly(waiting)} are not "
+        "analysed yet."
     )
-    yield f"Outside the episodes, {exactly(whole - came_s)}, no sample came here and nothing was analysed here."
+    outside = exactly(whole - came_s)
+    yield f"Outside the episodes, {outside}, no sample came here and nothing was analysed here."
     yield _of_minutes(day)
     yield "No alerts is not normal: what did not come and what could not be read may hide something."
     if lost_s:
@@ -126,8 +128,8 @@ def _of_minutes(day: Day) -> str:
         exactly(seconds) for seconds in (day.missing_s, day.unreadable_s, day.unheard_s)
     )
     return (
-        f"By {len(day.minutes)} minute rows {missing} did not reach the edge and {dark} could not be read there; "
-        f"of {lacking} there is no row."
+        f"By {len(day.minutes)} minute rows {missing} did not reach the edge and {dark} could not be read "
+        f"there; of {lacking} there is no row."
     )
 
 

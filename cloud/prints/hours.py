@@ -1,4 +1,4 @@
-"""A day hour by hour: what came and was found, and what the edge counted; the same in print and on the page."""
+"""A day hour by hour: what came, what was found and what the edge counted; for print and page alike."""
 
 from __future__ import annotations
 

@@ -45,7 +45,10 @@ def _found(near: tuple[float, float], stays: Sequence[Stay]) -> str:
             first, last = stay.utc(event.finding.first / event.fs), stay.utc(event.finding.last / event.fs)
             counts[event.finding.label] += first <= near[1] and last >= near[0]
     labels = sorted((label for label, count in counts.items() if count), key=gravity)
-    return ", ".join(f"{counts[label]} × {LABELS[label].plain}" for label in labels) or "nothing found"
+    return (
+        ", ".join(f"{counts[label]} \N{MULTIPLICATION SIGN} {LABELS[label].plain}" for label in labels)
+        or "nothing found"
+    )
 
 
 def _rate(read: Heart) -> str:
