@@ -65,7 +65,7 @@ def _add_commands(db: Database) -> None:
 
 @migrations(name="0008")
 def _add_symptoms(db: Database) -> None:
-    """What patients tell; a form is kept once, however often it is sent."""
+    """What patients tell."""
     for statement in _SYMPTOMS.strip().split(";\n"):
         db.execute(statement)
 
@@ -222,12 +222,10 @@ create index ranges_utc on ranges (patch_id, utc)
 """
 _SYMPTOMS = """
 create table symptoms (
-    id integer primary key, assignment_id integer not null references assignments (id),
+    id text primary key, assignment_id integer not null references assignments (id),
     patch_id text not null, patient_id text not null references patients (id),
-    at real not null, said_at real not null, kind text not null, note text not null,
-    form text, command text,
-    unique (assignment_id, form)
-);
+    at real not null, said_at real not null, kind text not null, note text not null, command text not null
+) without rowid;
 create index symptoms_patch on symptoms (patch_id, at);
 create index symptoms_assignment on symptoms (assignment_id, said_at)
 """

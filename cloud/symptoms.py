@@ -16,6 +16,7 @@ from cloud.commands import Commands
 from cloud.memory import Memory
 from cloud.roles import Action, Assignment, Person, may
 from cloud.rows import Row
+from models.ecg import make_id
 from models.errors import UsageError
 
 LONGEST_NOTE = 300  # characters
@@ -50,7 +51,7 @@ class TooOftenError(UsageError):
 class Symptom:
     """One told symptom. Times are Unix seconds."""
 
-    id: int
+    id: str  # of assignment and form
     assignment_id: int
     patch_id: str
     patient_id: str
@@ -86,29 +87,28 @@ class Symptoms:
             TooOftenError: the button was pressed too often.
         """
         kind, note, at = _kind(told.kind), _note(told.note), now - 60.0 * _minutes(told.minutes)
-        with self._memory.writing() as db:
+        with self._memory.writing():
             held = self._held(who)
-            if told.form and (before := self._sent(held, told.form)):
-                return before
+            me = make_id("symptom", held.id, told.form or now)
+            if before := self._memory.one("select * from symptoms where id = ?", me):
+                return _symptom(before)
             _wore(held, at)
             self._not_too_often(held, now)
-            row: Row = {"assignment_id": held.id, "patch_id": held.patch_id, "patient_id": held.patient_id}
-            row |= {"at": at, "said_at": now, "kind": str(kind), "note": note}
-            number = db.table("symptoms").insert({**row, "form": told.form or None}).last_pk
-            mark = {"at": at, "symptom_id": str(number)}
-            command = self._commands.send(held.patch_id, "mark", mark, by=who.name, now=now)
-            db.table("symptoms").update(number, {"command": command})
-            self._audit.append(
-                What.SYMPTOM,
-                who=who.name,
-                now=now,
-                patch_id=held.patch_id,
-                felt_at=at,
-                kind=str(kind),
-                note=sha256_of_text(note),
-            )
-            self._memory.tell("symptom", {"patch_id": held.patch_id, "at": at}, now)
-        return _symptom({**row, "id": number, "command": command})
+            mark = {"at": at, "symptom_id": me}
+            row: Row = {
+                "id": me,
+                "assignment_id": held.id,
+                "patch_id": held.patch_id,
+                "patient_id": held.patient_id,
+                "at": at,
+                "said_at": now,
+                "kind": str(kind),
+                "note": note,
+                "command": self._commands.send(held.patch_id, "mark", mark, by=who.name, now=now),
+            }
+            self._memory.insert("symptoms", row)
+            self._told(who, row)
+        return _symptom(row)
 
     def during(self, patch_id: str, first: float, last: float) -> list[Symptom]:
         """Felt from `first` to `last`, both included (Unix seconds), in order."""
@@ -121,7 +121,7 @@ class Symptoms:
     def of(self, who: Person, limit: int = 10) -> list[Symptom]:
         """A patient's own, newest first."""
         held = self._memory.all(
-            "select * from symptoms where assignment_id = ? order by said_at desc, id desc limit ?",
+            "select * from symptoms where assignment_id = ? order by said_at desc, id limit ?",
             *(who.assignment_id, limit),
         )
         return [_symptom(row) for row in held]
@@ -135,9 +135,19 @@ class Symptoms:
             raise UsageError("Your time with this patch is over: tell your clinic what you feel.")
         return held
 
-    def _sent(self, held: Assignment, form: str) -> Symptom | None:
-        row = self._memory.one("select * from symptoms where assignment_id = ? and form = ?", held.id, form)
-        return _symptom(row) if row else None
+    def _told(self, who: Person, row: Row) -> None:
+        patch_id, now = row["patch_id"], row["said_at"]
+        self._audit.append(
+            What.SYMPTOM,
+            who=who.name,
+            now=now,
+            patch_id=patch_id,
+            symptom=row["id"],
+            felt_at=row["at"],
+            kind=row["kind"],
+            note=sha256_of_text(row["note"]),
+        )
+        self._memory.tell("symptom", {"patch_id": patch_id, "at": row["at"]}, now)
 
     def _not_too_often(self, held: Assignment, now: float) -> None:
         """By what is kept, so that a restart forgives nothing."""
@@ -151,8 +161,7 @@ class Symptoms:
 
 
 def _symptom(row: Row) -> Symptom:
-    names = ("id", "assignment_id", "patch_id", "patient_id", "at", "said_at", "note", "command")
-    return Symptom(**{name: row[name] for name in names}, kind=Kind(row["kind"]))
+    return Symptom(**row | {"kind": Kind(row["kind"])})
 
 
 def _kind(text: str) -> Kind:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Response
 
+from cloud.commands import Asked, State
 from cloud.console.daychart import RR_TOP_MS, curves, ticks
 from cloud.console.seen import Seen
 from cloud.console.session import Render, needs
@@ -84,7 +85,10 @@ def _page(seen: Seen, patch_id: str, on: date, now: float) -> dict[str, Any]:
         "models": sorted({m.model for m in day.minutes}),
         "episodes": list(_episodes(day)),
         "alerts": [_alert(cause) for cause in causes],
-        "symptoms": [symptom_row(s) | {"rhythm": rhythm(s, day.stays, day.minutes)} for s in day.symptoms],
+        "symptoms": [
+            symptom_row(s) | {"rhythm": rhythm(s, day.stays, day.minutes), "mark": _marked(seen.mark(s))}
+            for s in day.symptoms
+        ],
         "columns": hours.columns(day),
         "hours": hours.rows(day),
         "about_hours": hours.about(day),
@@ -161,6 +165,14 @@ def _episodes(day: Day) -> Iterator[Row]:
             "pending": e.pending,
             "told": [symptom.kind for symptom in stay.view.symptoms],
         }
+
+
+def _marked(asked: Asked | None) -> str:
+    if asked is None or asked.state is State.DONE:
+        return ""
+    if asked.state is State.REFUSED:
+        return f"the edge did not mark it: {asked.reason}"
+    return "the edge has not marked it yet"
 
 
 def _alert(cause: Any) -> Row:

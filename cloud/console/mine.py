@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI
 from fastapi.responses import RedirectResponse, Response
 
+from cloud.commands import Asked, State
 from cloud.console.seen import Seen
 from cloud.console.session import Form, Render, needs
 from cloud.console.views import lasting, moment, patch_rows, symptom_row
@@ -66,7 +67,7 @@ def page_of(seen: Seen, kept: Kept, render: Render) -> Response:
     """What a patient finds at `/`."""
     now = time.time()
     patches = [row | {"summary": reviewed_summary(seen, row["patch_id"])} for row in patch_rows(seen, now)]
-    told = [symptom_row(symptom) for symptom in kept.of(seen.person)]
+    told = [symptom_row(s) | {"mark": _marked(seen.mark(s))} for s in kept.of(seen.person)]
     return render("mine.html", person=seen.person, patches=patches, told=told, emergency=EMERGENCY)
 
 
@@ -81,6 +82,17 @@ def reviewed_summary(seen: Seen, patch_id: str) -> str | None:
         return None
     standing = stored.standing
     return f"{standing.acknowledged_by} looked at your recording, {moment(standing.acknowledged_at)}."
+
+
+def _marked(asked: Asked | None) -> str:
+    """Where the mark is on its way, for who pressed the button."""
+    if asked is None or asked.state is State.REFUSED:
+        return "Your clinic sees it here; it could not be marked in the recording."
+    if asked.state is State.DONE:
+        return "Marked in your recording."
+    if asked.sends == 0:
+        return "Kept. It will be sent to your patch's box as soon as that can be reached."
+    return "Sent to your patch's box, which has not answered yet."
 
 
 def _ago(minutes: int) -> Any:

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from cloud.alerts import State
 from cloud.assignments import Assignments
+from cloud.commands import Asked
 from cloud.roles import EVERYWHERE, LOCAL, UNASSIGNED, Action, Person, may
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Episode, Event, Patch, Store, StoredAlert, StoredFinding, TechnicalAlert
@@ -72,6 +73,10 @@ class Seen:
         if may(self.person, Action.NAMES):
             return mine
         return [replace(symptom, note="(a note)" if symptom.note else "") for symptom in mine]
+
+    def mark(self, symptom: Symptom) -> Asked | None:
+        """What became of the mark that the edge was asked for."""
+        return self._store.commands.of(symptom.command)
 
     def symptoms_of(self, episode: Episode) -> list[Symptom]:
         """Felt during it, as exactly as a patient knows; none where the episode's time is not known."""

@@ -94,7 +94,17 @@ def technical_rows(seen: Seen) -> list[Row]:
 
 
 def patch_rows(seen: Seen, now: float) -> list[Row]:
-    return [_patch(patch, now) | {"patient": seen.patient(patch.patch_id, now)} for patch in seen.patches()]
+    return [
+        _patch(patch, now)
+        | {"patient": seen.patient(patch.patch_id, now), "symptom": _newest(seen, patch.patch_id, now)}
+        for patch in seen.patches()
+    ]
+
+
+def _newest(seen: Seen, patch_id: str, now: float) -> Row | None:
+    """What the patient told last, within a day."""
+    told = seen.symptoms(patch_id, now - 86_400, now)
+    return symptom_row(max(told, key=lambda symptom: symptom.said_at)) if told else None
 
 
 def _patch(patch: Patch, now: float) -> Row:

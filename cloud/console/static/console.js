@@ -238,6 +238,7 @@ const news = {
   patch: renewQueues,
   technical: renewQueues,
   assignment: renewQueues,
+  symptom: renewQueues,
   alert: ({ alert }) => {
     if (alert.state === "raised") said.textContent = `${alert.priority} alert, patch ${alert.patch_id}: ${alert.rule}`; // for screen readers
     renewQueues();
