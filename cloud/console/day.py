@@ -23,6 +23,8 @@ from cloud.roles import Action
 from models.errors import UsageError
 from models.verdicts import LABELS, Priority
 
+FEW = 12  # alerts or episodes: so many are shown unfolded
+
 Seeing = Annotated[Seen, Depends(needs(Action.SEE))]
 
 
@@ -78,7 +80,7 @@ def _page(seen: Seen, patch_id: str, on: date, now: float) -> dict[str, Any]:
         "rr_top": RR_TOP_MS / 1000,
         "paths": drawn.paths | {"alerts": marks},
         "axis": _axis(begin, end),
-        "says": _says(day),
+        "says": _says(day, drawn.intervals),
         "lost": _lost(day),
         "wanting": list(wanting_of(day, now)),
         "minutes": [_minute(day, m) for m in day.minutes],
@@ -90,7 +92,8 @@ def _page(seen: Seen, patch_id: str, on: date, now: float) -> dict[str, Any]:
             for s in day.symptoms
         ],
         "columns": hours.columns(day),
-        "hours": hours.rows(day),
+        "hours": [[row[0][11:], *row[1:]] for row in hours.rows(day)],
+        "few": FEW,
         "about_hours": hours.about(day),
     }
 
@@ -116,14 +119,13 @@ def _axis(begin: float, end: float) -> list[str]:
     return [moment(begin + 3600 * hour)[11:13] for hour in range(round((end - begin) / 3600))]
 
 
-def _says(day: Day) -> dict[str, str]:
+def _says(day: Day, intervals: int) -> dict[str, str]:
     """What each picture shows, for who does not see it."""
     rates = [m.hr_mean for m in day.minutes if m.hr_mean is not None]
     lows, highs = ([getattr(m, key) for m in day.minutes if getattr(m, key)] for key in ("hr_min", "hr_max"))
     known = [*lows, *highs, *rates]
     seconds = sum(m.af_s for m in day.minutes)
     v, s = sum(m.n_v for m in day.minutes), sum(m.n_s for m in day.minutes)
-    intervals = sum(len(stay.intervals()) for stay in day.stays)
     return {
         "rate": f"Heart rate, {min(known):.0f} to {max(known):.0f} per minute, in {len(rates)} minutes."
         if known

@@ -32,6 +32,7 @@ class Curves:
     levels: list[int]  # /min, from the top down
     paths: dict[str, str]
     most: dict[str, int]  # highest of V and S in a minute
+    intervals: int  # RR intervals of the tachogram
 
 
 def curves(day: Day, end: float) -> Curves:
@@ -67,10 +68,11 @@ def curves(day: Day, end: float) -> Curves:
     paths["hours"] = "".join(f"M{at} 0V{TALL:.0f}" for at in range(180, round(width), 180))
     levels = list(range(high, low - 1, -20))
     paths["levels"] = "".join(f"M0 {y(bpm):.1f}H{width:.0f}" for bpm in levels)
-    paths["rr"] = _dots((x(at), ms) for stay in day.stays for at, ms in stay.intervals())
+    intervals = [(x(at), ms) for stay in day.stays for at, ms in stay.intervals()]
+    paths["rr"] = _dots(intervals)
     paths["episodes"] = _spans((stay.span for stay in day.stays), x)
     paths["symptoms"] = _ticks(x(symptom.at) for symptom in day.symptoms)
-    return Curves(width=width, levels=levels, paths=paths, most=most)
+    return Curves(width=width, levels=levels, paths=paths, most=most, intervals=len(intervals))
 
 
 def ticks(day: Day, moments: Iterable[float]) -> str:

@@ -31,6 +31,7 @@ def told(symptoms: Sequence[Symptom], stays: Sequence[Stay], minutes: Sequence[M
 def rhythm(symptom: Symptom, stays: Sequence[Stay], minutes: Sequence[Minute]) -> str:
     """What was found and measured there; else what the edge estimated; else that nothing is known."""
     near = symptom.at - NEAR_S, symptom.at + NEAR_S
+    stays = [stay for stay in stays if stay.span[0] < near[1] and stay.span[1] > near[0]]
     read = sum((stay.heart(near) for stay in stays), Heart())
     if read.analysed_s:
         return f"{_found(near, stays)}; {_rate(read)}; {read.analysed_s:.0f} of {2 * NEAR_S:.0f} s analysed"
