@@ -80,7 +80,7 @@ def _page(seen: Seen, patch_id: str, on: date, now: float) -> dict[str, Any]:
         "rr_top": RR_TOP_MS / 1000,
         "paths": drawn.paths | {"alerts": marks},
         "axis": _axis(begin, end),
-        "says": _says(day, drawn.intervals),
+        "says": _says(day, drawn.intervals) | {"alerts": f"{len(causes)} alerts."},
         "lost": _lost(day),
         "wanting": list(wanting_of(day, now)),
         "minutes": [_minute(day, m) for m in day.minutes],
@@ -138,6 +138,7 @@ def _says(day: Day, intervals: int) -> dict[str, str]:
         "unreadable": f"Unreadable: {hours.exactly(day.unreadable_s)}.",
         "unheard": f"Not analysed, no row came: {hours.exactly(day.unheard_s)}.",
         "episodes": f"{len(day.stays)} episodes.",
+        "symptoms": f"{len(day.symptoms)} symptoms told.",
     }
 
 

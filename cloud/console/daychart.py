@@ -18,6 +18,7 @@ from models.anyecg.evidence import Span
 TALL = 100.0  # units of a curve's height
 RIBBON = 10.0  # units of a ribbon's height
 LEAST = 1.5  # units: what is there at all can be seen
+LEAST_MIN = 3.0  # an episode is as wide at least
 MOST_BEATS = 10  # a minute: a ribbon of early beats is at least so high
 RR_TOP_MS = 2000.0  # a longer one is drawn at the top
 RR_STEP_MS = 10.0  # as exactly as RR intervals are drawn
@@ -85,8 +86,8 @@ def _ticks(places: Iterable[float]) -> str:
 
 
 def _spans(spans: Iterable[Span], x: Callable[[float], float]) -> str:
-    """Strokes as long as they last, which the style makes no thinner than can be seen."""
-    return "".join(f"M{x(a):.1f} {RIBBON / 2}H{x(b):.1f}" for a, b in spans)
+    """As long as they last, or as can be seen."""
+    return "".join(_box(x(a), 0, max(LEAST_MIN, x(b) - x(a)), RIBBON) for a, b in spans)
 
 
 def _box(x: float, y: float, wide: float, tall: float) -> str:

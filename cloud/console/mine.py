@@ -19,6 +19,7 @@ from cloud.symptoms import Symptoms as Kept
 from models.errors import UsageError
 
 AGO = (0, 2, 5, 10, 15, 30, 60, 120, 240, 480, 720)  # minutes that can be chosen
+QUIET_S = 120.0  # without new data the patch is not called connected
 EMERGENCY = (
     "This page is not for emergencies: nobody may be looking at it. If you feel unwell, call your local "
     "emergency number."
@@ -66,7 +67,14 @@ def mine(app: FastAPI, kept: Kept, render: Render) -> None:
 def page_of(seen: Seen, kept: Kept, render: Render) -> Response:
     """What a patient finds at `/`."""
     now = time.time()
-    patches = [row | {"summary": reviewed_summary(seen, row["patch_id"])} for row in patch_rows(seen, now)]
+    patches = [
+        row
+        | {
+            "summary": reviewed_summary(seen, row["patch_id"]),
+            "quiet": row["newest_utc"] is None or now - row["newest_utc"] > QUIET_S,
+        }
+        for row in patch_rows(seen, now)
+    ]
     told = [symptom_row(s) | {"mark": _marked(seen.mark(s))} for s in kept.of(seen.person)]
     return render("mine.html", person=seen.person, patches=patches, told=told, emergency=EMERGENCY)
 

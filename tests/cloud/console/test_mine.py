@@ -88,6 +88,18 @@ def test_a_patient_tells_a_symptom_on_a_phone_and_reads_what_becomes_of_it(
     expect(told).to_contain_text("Marked in your recording.")
 
 
+def test_a_patch_of_which_nothing_comes_is_not_called_connected(
+    enter: Enter, store: SqliteStore, eve: Person, beat: Callable[..., None]
+) -> None:
+    client = enter("eve")
+    assert ">connected<" in client.get("/").text
+    beat(newest_utc=time.time() - 200)
+    page = client.get("/").text
+    assert "no data is coming" in page
+    assert "Is it on your skin" in page
+    assert ">connected<" not in page
+
+
 def test_a_box_that_cannot_be_reached_is_said(enter: Enter, store: SqliteStore, eve: Person) -> None:
     client = enter("eve")
     assert "cannot be reached" not in client.get("/").text
