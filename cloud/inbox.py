@@ -1,8 +1,8 @@
 """From MQTT into the store: verify, commit, and only then acknowledge.
 
-The edge deletes a segment or a trend row on our word alone, so our word is given after the commit and never
-before; the broker's message is released last of all. What cannot be read is kept as a dead letter with its
-reason.
+The edge deletes a segment, a trend row or a range on our word alone, so our word is given after the commit
+and never before; the broker's message is released last of all. What cannot be read is kept as a dead letter
+with its reason.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from cloud.store import Receipt, Store
 from models.commands import Answer, Command, decode, encode
 from models.errors import DeliveryError, PayloadError, UsageError
+from models.ranges import RangeEnvelope, decode_range
 from models.wire import Envelope, RowEnvelope, checked, decode_row, decode_segment, pack, topic, unpack
 
 logger = logging.getLogger(__name__)
 
 KEEPALIVE_S = 10
 RECONNECT_S = (1, 5)
-KINDS = ("seg", "trend", "hb", "state", "answer")
+KINDS = ("seg", "trend", "range", "hb", "state", "answer")
 
 
 class Heartbeat(BaseModel):
@@ -141,6 +142,8 @@ class Inbox:
                 self._take_segment(where, payload, now)
             elif kind == "trend":
                 self._take_row(where, payload, now)
+            elif kind == "range":
+                self._take_range(where, payload, now)
             elif kind == "hb":
                 self._take_heartbeat(site, dev, unpack(payload), now)
             elif kind == "answer":
@@ -151,7 +154,7 @@ class Inbox:
             raise
         except Exception as error:  # one message must never end paho's thread, and with it all hearing
             refusal = error if isinstance(error, PayloadError) else PayloadError("internal", repr(error))
-            segment = _readable_id(payload) if kind in {"seg", "trend"} else None
+            segment = _readable_id(payload) if kind in {"seg", "trend", "range"} else None
             logger.warning("refused a message on %s: %s", where, refusal, exc_info=refusal is not error)
             self._store.reject(
                 payload, topic=where, reason=refusal.reason, segment_id=segment, patch_id=dev, now=now
@@ -171,10 +174,16 @@ class Inbox:
         receipt = self._store.trends.commit(row, seq=envelope.seq, site=envelope.site, now=now)
         self._give_word("Row", envelope, receipt, where, payload, now)
 
+    def _take_range(self, where: str, payload: bytes, now: float) -> None:
+        pulled, envelope = decode_range(payload)
+        _came_as_its_own("Range", envelope, where)
+        receipt = self._store.ranges.commit(payload, pulled, seq=envelope.seq, site=envelope.site, now=now)
+        self._give_word("Range", envelope, receipt, where, payload, now)
+
     def _give_word(
         self,
         what: str,
-        envelope: Envelope | RowEnvelope,
+        envelope: Envelope | RowEnvelope | RangeEnvelope,
         receipt: Receipt,
         where: str,
         payload: bytes,
@@ -205,7 +214,7 @@ class Inbox:
         self._client.publish(topic(site, dev, "ack"), pack(ack), qos=1)
 
 
-def _came_as_its_own(what: str, envelope: Envelope | RowEnvelope, where: str) -> None:
+def _came_as_its_own(what: str, envelope: Envelope | RowEnvelope | RangeEnvelope, where: str) -> None:
     if where.split("/")[2:4] != [envelope.site, envelope.patch_id]:
         raise PayloadError("topic", f"{what} {envelope.id} of {envelope.patch_id} came on {where}.")
 

@@ -215,10 +215,11 @@ create index commands_patch on commands (patch_id, asked_at);
 create table ranges (
     id text primary key, patch_id text not null, boot_id integer not null, first integer not null,
     last integer not null, fs real not null, resolution integer not null, utc real, until_utc real,
-    held integer not null, sha256 text not null, seq integer not null, site text not null,
-    received_at real not null, payload blob not null
+    summary text not null, held integer not null, sha256 text not null, seq integer not null,
+    site text not null, received_at real not null, payload blob not null
 ) without rowid;
-create index ranges_utc on ranges (patch_id, utc)
+create index ranges_utc on ranges (patch_id, utc);
+create index segments_patch on segments (patch_id)
 """
 _SYMPTOMS = """
 create table symptoms (

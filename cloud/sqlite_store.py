@@ -17,6 +17,7 @@ from cloud.commands import Commands
 from cloud.config import EscalationStep
 from cloud.memory import Memory
 from cloud.patient_rules import PatientRules
+from cloud.ranges import Ranges
 from cloud.rows import (
     REPORT,
     Row,
@@ -63,6 +64,7 @@ class SqliteStore(Memory):
         super().__init__(path)
         self.audit = Audit(self)
         self.trends = Trends(self)
+        self.ranges = Ranges(self)
         self.commands = Commands(self)
         self.symptoms = Symptoms(self, self.commands)
         self.patient_rules = PatientRules(self, self.audit)
@@ -263,6 +265,16 @@ class SqliteStore(Memory):
 
     def parts(self, episode_id: str) -> list[Segment]:
         rows = self.all("select payload from segments where episode_id = ? order by first", episode_id)
+        return [decode_segment(row["payload"])[0] for row in rows]
+
+    def segments_between(self, patch_id: str, begin: float, end: float) -> list[Segment]:
+        rows = self.all(
+            "select payload from segments where patch_id = ? and utc_0 + (last + 1) / clock_fs > ?"
+            " and utc_0 + first / clock_fs < ? order by boot_id, first",
+            patch_id,
+            begin,
+            end,
+        )
         return [decode_segment(row["payload"])[0] for row in rows]
 
     def episodes(self, patch_id: str | None = None, limit: int = 100) -> list[Episode]:

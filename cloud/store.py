@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # they keep their tables in terms of these nouns
     from cloud.alert_book import AlertBook
     from cloud.commands import Commands
     from cloud.patient_rules import PatientRules
+    from cloud.ranges import Ranges
     from cloud.sqlite_store import SqliteStore
     from cloud.symptoms import Symptoms
     from cloud.trends import Trends
@@ -249,6 +250,10 @@ class Store(Protocol):
         """Rows a minute, as the edges counted them."""
 
     @property
+    def ranges(self) -> Ranges:
+        """Stretches that edges sent of what they recorded."""
+
+    @property
     def commands(self) -> Commands:
         """What is asked of edges."""
 
@@ -305,6 +310,9 @@ class Store(Protocol):
 
     def parts(self, episode_id: str) -> list[Segment]:
         """An episode's committed parts in sample order."""
+
+    def segments_between(self, patch_id: str, begin: float, end: float) -> list[Segment]:
+        """Parts of a patch that hold any of the time from `begin` to before `end` (Unix seconds)."""
 
     def episodes(self, patch_id: str | None = None, limit: int = 100) -> list[Episode]:
         """Newest first."""

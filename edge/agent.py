@@ -8,9 +8,11 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from contextlib import aclosing
 from typing import Any
 
+from edge.commands import Commands
 from edge.config import EdgeConfig
 from edge.intake import Intake
 from edge.outbox import Outbox
+from edge.recorded import Recorded
 from edge.recorder import Recorder
 from edge.screening import WindowScreener
 from edge.sources import open_patch
@@ -50,7 +52,7 @@ async def monitor(
 
 
 async def run(config: EdgeConfig) -> None:
-    """The edge process: `monitor()` beside uplink, recorder and heartbeat, until cancelled.
+    """The edge process: `monitor()` beside uplink, commands, recorder and heartbeat, until cancelled.
 
     Raises:
         RadioError, DeliveryError: no adapter, or no outbox.
@@ -62,6 +64,8 @@ async def run(config: EdgeConfig) -> None:
     uplink = Uplink(config.broker, config.site, outbox)
     intake = Intake(WindowScreener(Screener(config.weights)), outbox.restore)
     recorder = Recorder(config.recordings, config.recorder.max_bytes)
+    commands = Commands(outbox, intake, recorder, Recorded(config.recordings), uplink.answer)
+    uplink.command = commands.take
 
     def resume_at(patch_id: str, boot_id: int) -> int | None:
         state = outbox.restore(patch_id, boot_id)
@@ -71,6 +75,7 @@ async def run(config: EdgeConfig) -> None:
         async with open_patch(config.patch, resume_at) as patch, asyncio.TaskGroup() as tasks:
             tasks.create_task(uplink.run())
             tasks.create_task(recorder.run())
+            tasks.create_task(commands.run(uplink.notify))
             tasks.create_task(_heartbeats(intake, outbox, uplink, recorder, config.heartbeat_s))
             await monitor(
                 patch, intake, outbox, uplink.notify, lambda item: recorder.push(item, intake.clock.at)

@@ -52,6 +52,17 @@ class Intake:
         self.ended = isinstance(item, RecordingEnd)
         return out + self._stamped(self._segmenter.push(item))
 
+    def sample_at(self, utc: float) -> int | None:
+        """The sample of this boot that was taken then (Unix seconds); None where its clock is not known."""
+        clock = self.clock.at(self.newest.last) if self.newest else Clock()
+        if clock.utc_0 is None or clock.fs is None:
+            return None
+        return round((utc - clock.utc_0) * clock.fs)
+
+    def mark(self, sample: int) -> int | None:
+        """See `Segmenter.mark`."""
+        return self._segmenter.mark(sample)
+
     def idle(self) -> list[Decided]:
         """30 s without samples."""
         return self._stamped(list(self._segmenter.idle()))

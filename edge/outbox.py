@@ -17,6 +17,7 @@ from pathlib import Path
 from edge.segments import SegmenterState
 from models.ecg import Segment
 from models.errors import DeliveryError
+from models.ranges import Pulled, encode_range
 from models.sqlite import Database, Migrations, connect
 from models.verdicts import TrendRow
 from models.wire import Kind, encode_row, encode_segment
@@ -46,6 +47,17 @@ def _add_kinds(db: Database) -> None:
     for table in ("outbox", "dead"):
         db.execute(f"alter table {table} add column kind text not null default 'seg'")
     db.table("outbox").create_index(["kind", "seq"])
+
+
+@migrations(name="0003")
+def _add_commands(db: Database) -> None:
+    """What the cloud asked: each once, by its id. `sample` is a mark's, `calls_at` that of its window;
+    `reached` is how far a pull has come."""
+    columns = "id text primary key, dev text not null, kind text not null, body text not null"
+    db.execute(
+        f"create table commands ({columns}, came_at real not null, answer blob, boot_id integer,"
+        " sample integer, calls_at integer, reached integer not null default 0)"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +94,11 @@ class Outbox:
     def close(self) -> None:
         self._db.close()
 
+    @property
+    def db(self) -> Database:
+        """For what stands beside the outbox: the commands."""
+        return self._db
+
     def commit(
         self, boot: tuple[str, int], made: Sequence[Segment | TrendRow], state: SegmenterState
     ) -> None:
@@ -97,10 +114,25 @@ class Outbox:
         except sqlite3.Error as error:
             raise DeliveryError(f"The outbox cannot store more: {error}. Free some disk.") from error
 
+    def commit_pulled(self, made: Sequence[Pulled], command_id: str, reached: int) -> None:
+        """Stretches that a command asked for and how far it has come with them, together or not at all."""
+        try:
+            with self._db.atomic():
+                for one in made:
+                    self._insert(one)
+                self._db.table("commands").update(command_id, {"reached": reached})
+        except sqlite3.Error as error:
+            raise DeliveryError(f"The outbox cannot store more: {error}. Free some disk.") from error
+
     def restore(self, patch_id: str, boot_id: int) -> SegmenterState | None:
         """The state committed last for this boot."""
         rows = list(self._db.table("state").rows_where("boot = ?", [_key((patch_id, boot_id))]))
         return SegmenterState.from_json(rows[0]["segmenter"]) if rows else None
+
+    def knows(self, patch_id: str) -> bool:
+        """Whether this edge ever heard the patch."""
+        begins = "substr(boot, 1, ?) = ?"
+        return bool(self._db.table("state").count_where(begins, [len(patch_id) + 1, f"{patch_id}\n"]))
 
     def oldest(self, limit: int, but: Collection[str] = (), kind: Kind = "seg") -> list[Pending]:
         """The oldest that are not among `but` (those in flight)."""
@@ -151,11 +183,13 @@ class Outbox:
     def _held(self, table: str, kind: Kind) -> int:
         return int(self._db.table(table).count_where("kind = ?", [kind]))
 
-    def _insert(self, made: Segment | TrendRow) -> None:
+    def _insert(self, made: Segment | TrendRow | Pulled) -> None:
         seq = self._count("sequence", 1)
         row = {"seq": seq, "id": made.id, "dev": made.patch_id}
         if isinstance(made, Segment):
             row["kind"], payload = "seg", encode_segment(made, seq, self._site)
+        elif isinstance(made, Pulled):
+            row["kind"], payload = "range", encode_range(made, seq, self._site)
         else:
             row["kind"], payload = "trend", encode_row(made, seq, self._site)
         self._db.table("outbox").insert(

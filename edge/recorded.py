@@ -67,6 +67,13 @@ class Recorded:
         mine = self._pages(boot)
         return self._edge(mine, min), self._edge(mine[::-1], max)
 
+    def known(self, boot: Boot) -> tuple[int, int]:
+        """The first and the last sample that are there, or were before they were evicted."""
+        gone = [one for one in self.evicted() if one.boot == boot_key(*boot)]
+        ends = [end for one in gone for end in (one.first, one.last) if end is not None]
+        ends += self.extent(boot)
+        return min(ends), max(ends)
+
     def held(self, boot: Boot) -> Held:
         """Looks at every file of the boot: about 10 ms an hour."""
         mine = self._pages(boot)

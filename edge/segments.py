@@ -108,6 +108,7 @@ class Segmenter:
         self.state = state or SegmenterState()
         self._screen = screen
         self._markers: set[int] = set()
+        self._calls: set[int] = set()  # samples at which a late marker opens its episode
         self._ring: Ring | None = None
         self._head: SampleBlock  # the stream's names, rate and gain; set with the ring
         self._trend: Trend  # set with the ring
@@ -131,6 +132,24 @@ class Segmenter:
         out = self._windows(ending=True)
         self._ring = None
         return out
+
+    def mark(self, sample: int) -> int | None:
+        """A marker that may be late: the next window opens an episode for it, or prolongs the open one.
+
+        Returns the sample whose window does; None where no episode reaches so far back any more.
+        """
+        state = self.state
+        if self._ring is None or state.origin is None:
+            return None
+        reach = grid(state.hop, self._head.fs) - round(LEAD_IN_S * self._head.fs)
+        if state.episode is not None:
+            reach = min(reach, state.episode.first)
+        if sample < max(reach, state.origin):
+            return None
+        call = max(sample, state.processed + 1)
+        self._markers.add(sample)
+        self._calls.add(call)
+        return call
 
     def idle(self) -> list[Segment]:
         """30 s without samples: what is held of the open part leaves now, but for its last sample,
@@ -202,7 +221,8 @@ class Segmenter:
 
     def _advance(self, screening: Screening, window: Window, *, ends: bool) -> list[Segment]:
         """One window further: open, continue or close the episode, and cut the part that is due."""
-        marked = any(self.state.processed < marker <= screening.last for marker in self._markers)
+        called = self._markers | self._calls
+        marked = any(self.state.processed < marker <= screening.last for marker in called)
         self._count(screening, window)
         episode = self._listen(screening, marked=marked)
         if episode is None:
@@ -292,6 +312,7 @@ class Segmenter:
             keep = min(keep, self.state.episode.part_first)
         ring.trim(keep)
         self._markers = {marker for marker in self._markers if marker >= keep}
+        self._calls = {call for call in self._calls if call > self.state.processed}
 
 
 def lead_bits(block: SampleBlock) -> int:

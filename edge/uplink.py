@@ -1,9 +1,9 @@
 """From the outbox to the cloud over MQTT 5: segments first, each kind oldest first, at most eight on the way.
 
-PUBACK means that the broker has it, and every broker loses PUBACKed messages when it is killed: a segment or
-trend row is deleted only after the cloud's own acknowledgement. paho's queue lives in memory and forgets its
-bounds on reconnect, so each connection is a fresh client with nothing queued; what was on the way is sent
-again.
+PUBACK means that the broker has it, and every broker loses PUBACKed messages when it is killed: a segment,
+trend row or range is deleted only after the cloud's own acknowledgement. paho's queue lives in memory and
+forgets its bounds on reconnect, so each connection is a fresh client with nothing queued; what was on the way
+is sent again. Commands come the other way.
 """
 
 from __future__ import annotations
@@ -31,15 +31,18 @@ from models.wire import Kind, pack, topic, unpack
 
 WINDOW = 8  # on the way
 ROOM = 4  # of it, that rows of the trend leave to a segment
+SPARE = 5  # and ranges to both
 RESEND_S = 10.0  # without the cloud's acknowledgement
 KEEPALIVE_S = 10
 CONNECT_S = 10.0
 BACKOFF_S = (0.5, 30.0)
 
+Command = Callable[[str, bytes], None]
+
 
 @dataclass(slots=True)
 class Flight:
-    """A segment or row on the way."""
+    """A segment, row or range on the way."""
 
     sent_at: float  # monotonic seconds
     sent_bytes: int
@@ -47,6 +50,8 @@ class Flight:
 
 class Uplink:
     """`run()` until cancelled: connects, sends, takes acknowledgements, reconnects with growing patience.
+
+    `command` takes (patch, payload) of what the cloud asks.
 
     Args:
         url: `mqtt://host:port` or `mqtts://host:port`.
@@ -61,6 +66,7 @@ class Uplink:
         self._site = site
         self._cloud_state = topic(site, "cloud", "state")
         self._outbox = outbox
+        self.command: Command = lambda *_: None
         self._wake = asyncio.Event()
         self._flights: dict[str, Flight] = {}
         self._client: mqtt.Client | None = None
@@ -81,6 +87,11 @@ class Uplink:
         """Sent if connected, else dropped: the next one says more."""
         if self._client is not None:
             self._client.publish(topic(self._site, beat["patch_id"], "hb"), pack(beat), qos=0)
+
+    def answer(self, dev: str, answer: bytes) -> None:
+        """To a command. Sent if connected, else dropped: the command comes again."""
+        if self._client is not None:
+            self._client.publish(topic(self._site, dev, "answer"), answer, qos=1)
 
     async def run(self) -> None:
         patience = BACKOFF_S[0]
@@ -105,11 +116,11 @@ class Uplink:
 
         def on_connect(c: mqtt.Client, _u: Any, _f: Any, code: ReasonCode, _p: Properties | None) -> None:
             if not code.is_failure:
-                c.subscribe([(topic(self._site, "+", "ack"), 1), (self._cloud_state, 1)])
+                asked = topic(self._site, "+", "cmd")
+                c.subscribe([(topic(self._site, "+", "ack"), 1), (asked, 1), (self._cloud_state, 1)])
 
         def on_message(_c: mqtt.Client, _u: Any, message: mqtt.MQTTMessage) -> None:
-            take = self._take_state if message.topic == self._cloud_state else self._take
-            loop.call_soon_threadsafe(take, bytes(message.payload))
+            loop.call_soon_threadsafe(self._hear, message.topic, bytes(message.payload))
 
         client.on_connect = on_connect
         client.on_message = on_message
@@ -152,6 +163,7 @@ class Uplink:
     def _fill_window(self) -> None:
         self._send("seg", WINDOW)
         self._send("trend", WINDOW - ROOM)
+        self._send("range", WINDOW - SPARE)
 
     def _send(self, kind: Kind, until: int) -> None:
         """The oldest of a kind and the overdue, until so many of any kind are on the way."""
@@ -162,6 +174,14 @@ class Uplink:
             before = self._flights.get(pending.id, Flight(now, 0))
             self._client.publish(topic(self._site, pending.dev, kind), pending.payload, qos=1)
             self._flights[pending.id] = Flight(now, before.sent_bytes + len(pending.payload))
+
+    def _hear(self, where: str, payload: bytes) -> None:
+        if where == self._cloud_state:
+            self._take_state(payload)
+        elif where.endswith("/cmd"):
+            self.command(where.split("/")[3], payload)
+        else:
+            self._take(payload)
 
     def _take_state(self, payload: bytes) -> None:
         """The cloud came: what was sent while nobody listened is on the way no more."""

@@ -21,7 +21,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from cloud.alerts import OPEN, State
 from cloud.ask import MOST, Asked, Asking, UnknownEpisodeError
 from cloud.config import PeopleConfig, RuleConfig
-from cloud.console import alerts, day, prints, views
+from cloud.console import alerts, day, disclosure, prints, views
 from cloud.console.live import Hub
 from cloud.console.mine import mine, page_of
 from cloud.console.seen import Seen
@@ -97,6 +97,7 @@ def create_app(
     _ask(app, asking)
     app.include_router(prints.router())
     app.include_router(day.router(render))
+    app.include_router(disclosure.router(store.commands, render))
     app.include_router(alerts.routes(store, rules or RuleConfig()))
 
     @app.get("/events", include_in_schema=False, dependencies=[Depends(needs(Action.SEE))])

@@ -172,7 +172,7 @@ def _episodes(day: Day) -> Iterator[Row]:
 
 def _marked(asked: Asked | None) -> str:
     if asked is None or asked.state is State.DONE:
-        return ""
+        return asked.reason if asked else ""
     if asked.state is State.REFUSED:
         return f"the edge did not mark it: {asked.reason}"
     return "the edge has not marked it yet"

@@ -96,8 +96,10 @@ def _marked(asked: Asked | None) -> str:
     """Where the mark is on its way, for who pressed the button."""
     if asked is None or asked.state is State.REFUSED:
         return "Your clinic sees it here; it could not be marked in the recording."
-    if asked.state is State.DONE:
-        return "Marked in your recording."
+    if asked.state is State.DONE:  # with a reason where the moment had passed
+        return (
+            "What was recorded then is sent to your clinic." if asked.reason else "Marked in your recording."
+        )
     if asked.sends == 0:
         return "Kept. It will be sent to your patch's box as soon as that can be reached."
     return "Sent to your patch's box, which has not answered yet."

@@ -9,17 +9,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import TypeVar
 
 from cloud.alerts import State
 from cloud.assignments import Assignments
 from cloud.commands import Asked
 from cloud.roles import EVERYWHERE, LOCAL, UNASSIGNED, Action, Person, may
+from cloud.rows import Row
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Episode, Event, Patch, Store, StoredAlert, StoredFinding, TechnicalAlert
 from cloud.symptoms import NEAR_S, Symptom
 from models.anyecg.evidence import Evidence
 from models.ecg import Segment
+from models.ranges import Pulled
 from models.verdicts import Report, TrendRow
 
 T = TypeVar("T")
@@ -49,6 +52,10 @@ class Seen:
         """Those that are theirs now."""
         now = time.time()
         return [patch for patch in self._store.patches() if self._sees(Action.STATUS, patch.patch_id, now)]
+
+    def heard_of(self, patch_id: str) -> bool:
+        """Whether there is such a patch, whosever it is now."""
+        return any(patch.patch_id == patch_id for patch in self._store.patches())
 
     def patch(self, patch_id: str, action: Action) -> bool:
         """Whether they may do that to the patch as it is now."""
@@ -84,6 +91,36 @@ class Seen:
         if first is None or last is None:
             return []
         return self.symptoms(episode.patch_id, first - NEAR_S, last + NEAR_S)
+
+    def spans(self, action: Action, patch_id: str, begin: float, end: float) -> list[tuple[float, float]]:
+        """What of a time (Unix seconds) they may do that to, in order."""
+        held = [one for one in self._assignments.during(patch_id, begin, end) if one is not None]
+        edges = {edge for one in held for edge in (one.start, one.end) if edge and begin < edge < end}
+        pieces = pairwise(sorted({begin, end} | edges))
+        return [(a, b) for a, b in pieces if self._sees(action, patch_id, a, max(a, b - 0.001))]
+
+    def ranges(self, patch_id: str, begin: float, end: float) -> list[Pulled]:
+        """See `cloud.ranges.Ranges.between`."""
+        theirs = self.spans(Action.SEE, patch_id, begin, end)
+        held = self._store.ranges.between(patch_id, begin, end) if theirs else []
+        return [one for one in held if _touches(theirs, *_utcs(one))]
+
+    def summaries(self, patch_id: str, begin: float, end: float) -> list[Row]:
+        """See `cloud.ranges.Ranges.summaries`."""
+        theirs = self.spans(Action.SEE, patch_id, begin, end)
+        held = self._store.ranges.summaries(patch_id, begin, end) if theirs else []
+        return [row for row in held if _touches(theirs, row["utc"], row["until_utc"])]
+
+    def segments_between(self, patch_id: str, begin: float, end: float) -> list[Segment]:
+        """Parts of episodes that hold any of a time."""
+        theirs = self.spans(Action.SEE, patch_id, begin, end)
+        held = self._store.segments_between(patch_id, begin, end) if theirs else []
+        return [one for one in held if _touches(theirs, *_utcs(one))]
+
+    def asked(self, patch_id: str) -> list[Asked]:
+        """Of the patch's edge, newest first; where the patch is theirs, or was."""
+        asked = self._store.commands.of_patch(patch_id, 1000)
+        return [one for one in asked if self._sees(Action.SEE, patch_id, one.asked_at)]
 
     def parts(self, episode_id: str) -> list[Segment]:
         return self._store.parts(episode_id) if self.episode(episode_id) else []
@@ -200,6 +237,19 @@ def _span(episode: Episode) -> tuple[float, float]:
     if first is None or last is None:
         return episode.received_at, episode.received_at
     return first, last
+
+
+def _utcs(piece: Pulled | Segment) -> tuple[float, float]:
+    """Unix seconds of its first sample and of the one after its last; whatever lies in a time has a clock."""
+    begin, end = piece.clock.utc(piece.first), piece.clock.utc(piece.last + 1)
+    assert begin is not None
+    assert end is not None
+    return begin, end
+
+
+def _touches(spans: Sequence[tuple[float, float]], begin: float, end: float) -> bool:
+    """What was recorded across a change of hands is seen by both."""
+    return any(a < end and begin < b for a, b in spans)
 
 
 def _enough(read: Callable[[int], list[T]], keep: Callable[[T], bool], limit: int) -> list[T]:

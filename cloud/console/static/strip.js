@@ -1,4 +1,4 @@
-// <ecg-strip data-episode="ID">: the episode at 25 mm/s and 10 mm/mV on a millimetre grid, with marked spans.
+// <ecg-strip data-episode="ID">, or data-src="PATH" of something alike: the episode at 25 mm/s and 10 mm/mV on a millimetre grid, with marked spans.
 //
 // Only what is in view is drawn. A gap is hatched and named, never bridged by a line. `data-spans` (JSON) and the
 // aria-label say what is marked; `data-ready` is set once it is drawn.
@@ -42,7 +42,7 @@ class EcgStrip extends HTMLElement {
 
   // Fetch the episode again: a part came, or findings changed.
   async renew() {
-    const path = `/api/episodes/${this.dataset.episode}`;
+    const path = this.dataset.src ?? `/api/episodes/${this.dataset.episode}`;
     const answers = await Promise.all([fetch(path), fetch(`${path}/samples`)]).catch(() => []);
     if (!answers.length || !answers.every((answer) => answer.ok)) return; // the not-live bar says it
     const [meta, samples] = await Promise.all([answers[0].json(), answers[1].arrayBuffer()]);

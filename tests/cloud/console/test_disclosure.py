@@ -1,0 +1,268 @@
+"""Full disclosure in a real browser: a day from the recorder's own files, and a minute a click away."""
+
+from __future__ import annotations
+
+import base64
+import math
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from playwright.sync_api import Page
+
+from cloud.commands import State
+from cloud.disclosure import HELD, NOTHING, PER_MINUTE, Columns, pieces
+from cloud.sqlite_store import SqliteStore
+from edge.pulls import minutes, stretches
+from edge.recorded import Recorded
+from edge.records import Head, Kind, Record, boot_key, encode, encode_head
+from edge.records import Page as File
+from models.commands import Answer, PullRange, body_of
+from models.ecg import Clock, GapReason, Segment, read_only
+from models.ranges import Pulled, encode_range, reduced
+from models.wire import compress
+
+FS = 250.0
+PATCH, BOOT = "made", 1
+HOUR = round(3600 * FS)
+DAY = (datetime.now(UTC).astimezone() - timedelta(days=1)).date()
+BEGIN = datetime(DAY.year, DAY.month, DAY.day).astimezone().timestamp()
+OFF = range(5 * 3600, 5 * 3600 + 95)  # seconds of the day in which the patch was out of range
+UNRECORDED = range(20 * 3600, 24 * 3600)
+
+
+def second_of_ecg() -> np.ndarray[Any, Any]:
+    """One beat: P, QRS of 1.2 mV, T."""
+    t = np.arange(round(FS)) / FS
+    waves = [
+        (0.2, 0.03, 0.12),
+        (0.36, 0.008, -0.15),
+        (0.385, 0.011, 1.2),
+        (0.41, 0.009, -0.25),
+        (0.62, 0.05, 0.28),
+    ]
+    beat = sum(high * np.exp(-(((t - at) / wide) ** 2)) for at, wide, high in waves)
+    return np.round(1000 * np.asarray(beat)).astype(np.int32)
+
+
+def write_day(folder: Path) -> Recorded:
+    """A day as the recorder writes it, of which one stretch is a gap and the evening is not there.
+
+    A record holds up to a minute, where a recorder's holds a second: as much to draw, and less to unpack.
+    """
+    head = Head(patch_id=PATCH, boot_id=BOOT, fs=FS, leads=("II",), uv_per_count=(1.0,))
+    clock = Clock(utc_0=BEGIN, fs=FS, error_s=0.05, quality="arrival")
+    why = str(GapReason.TOO_LONG).encode()
+    folder.mkdir()
+    for hour in range(UNRECORDED[0] // 3600):
+        data = bytearray(encode_head(head))
+        for at in range(hour * 3600, (hour + 1) * 3600, 60):
+            seconds = [second for second in range(at, at + 60) if second not in OFF]
+            if seconds:
+                payload = compress(np.tile(second_of_ecg(), len(seconds))[None])
+                count = round(len(seconds) * FS)
+                record = Record(
+                    kind=Kind.SAMPLES, first=round(seconds[0] * FS), count=count, clock=clock, payload=payload
+                )
+                data += encode(record)
+            if OFF[0] == at:
+                data += encode(
+                    Record(
+                        kind=Kind.GAP,
+                        first=round(at * FS),
+                        count=round(len(OFF) * FS),
+                        clock=clock,
+                        payload=why,
+                    )
+                )
+        (folder / File(hour + 1, hour, boot_key(PATCH, BOOT)).name).write_bytes(bytes(data))
+    return Recorded(folder)
+
+
+class Edge:
+    """Answers what the cloud asks, from the recorder's files, as `edge.commands` does."""
+
+    def __init__(self, store: SqliteStore, recorded: Recorded) -> None:
+        self.store, self.recorded = store, recorded
+        store._db.execute(
+            "PRAGMA synchronous=OFF"
+        )  # 1,440 commits: how sure each is, is not what is shown here
+
+    def answer(self) -> int:
+        """How many commands it did."""
+        waiting = [one for one in self.store.commands.of_patch(PATCH) if one.state is State.WAITING]
+        for asked in waiting:
+            pull = body_of(asked.kind, asked.body)
+            assert isinstance(pull, PullRange)
+            wanted = stretches(self.recorded, PATCH, pull)
+            for stretch in wanted:
+                for one in minutes(self.recorded, stretch, pull.resolution):
+                    self.store.ranges.commit(
+                        encode_range(one, 1, "ward-7"), one, seq=1, site="ward-7", now=time.time()
+                    )
+            told = {"stretches": [[boot[1], first, last] for boot, first, last in wanted]}
+            state = "done" if wanted else "refused"
+            self.store.commands.answered(PATCH, Answer(id=asked.id, state=state, told=told), now=time.time())
+        return len(waiting)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    return write_day(tmp_path_factory.mktemp("edge") / "recorder")
+
+
+@pytest.fixture
+def edge(store: SqliteStore, recorded: Recorded, beat: Callable[..., None]) -> Edge:
+    beat()
+    return Edge(store, recorded)
+
+
+@pytest.fixture
+def opened(page: Page, server: Any, edge: Edge) -> Page:
+    page.goto(f"{server.url}/patches/{PATCH}/disclosure?day={DAY}")
+    page.wait_for_selector("#disclosure[data-ready]")
+    return page
+
+
+def test_a_day_is_fetched_shown_at_once_and_a_minute_of_it_opens_at_25_mm_a_second(
+    opened: Page, edge: Edge, server: Any
+) -> None:
+    assert opened.locator("#here").inner_text() == "0 of 1440 minutes here."
+    opened.click("#fetch")
+    opened.wait_for_selector("#fetch[disabled]")
+    assert edge.answer() == 1
+    opened.wait_for_selector("#fetch:not([disabled])", timeout=20_000)
+    assert opened.locator("#here").inner_text() == "1440 of 1440 minutes here."
+
+    took = []
+    for _ in range(3):
+        begun = time.monotonic()
+        opened.goto(f"{server.url}/patches/{PATCH}/disclosure?day={DAY}")
+        opened.wait_for_selector("#disclosure[data-ready]")
+        took.append(time.monotonic() - begun)
+    assert sorted(took)[1] < 1.5, took  # the median
+
+    opened.locator("#day").focus()
+    for _ in range(5):
+        opened.keyboard.press("ArrowRight")
+    opened.wait_for_selector("#disclosure[data-hour='5']")
+    opened.keyboard.press("ArrowDown")
+    label = opened.locator("#rows").get_attribute("aria-label") or ""
+    assert "minute 05:01 chosen: 35 s too long" in label
+    for _ in range(2):
+        opened.keyboard.press("ArrowDown")
+    opened.keyboard.press("Enter")
+    opened.get_by_text("Fetching this minute").wait_for()
+    assert edge.answer() == 1
+    opened.wait_for_selector("ecg-strip[data-ready]")
+    assert "60 s" in (opened.locator("ecg-strip").get_attribute("aria-label") or "")
+    assert "25 mm/s" in opened.locator("ecg-strip .scale").inner_text()
+
+
+def test_nothing_is_drawn_where_nothing_is_and_why_is_said(edge: Edge, server: Any) -> None:
+    asked = {"from": BEGIN, "seconds": 86_400}
+    assert httpx.post(f"{server.url}/api/patches/{PATCH}/fetch", params=asked).status_code == 200
+    edge.answer()
+    day = httpx.get(f"{server.url}/api/patches/{PATCH}/disclosure", params={"day": str(DAY)}).json()
+    states = [state for _, _, state in day["minutes"]]
+    assert states[300:303] == ["too long", "too long", "held"]
+    assert set(states[20 * 60 :]) == {"not recorded"}
+    assert [low for low, _, state in day["minutes"] if state == "not recorded"] == [None] * 240
+    wanted = {"from": BEGIN + 300 * 60, "minutes": 2}
+    rows = httpx.get(f"{server.url}/api/patches/{PATCH}/disclosure/rows", params=wanted).json()["rows"]
+    assert [row["runs"] for row in rows] == [
+        [[0, 600, "too long"]],
+        [[0, 350, "too long"], [350, 250, "held"]],
+    ]
+    values = np.frombuffer(base64.b64decode(rows[1]["values"]), dtype="<i2")
+    assert set(values[:700].tolist()) == {NOTHING}
+    beats = values[700:].reshape(-1, 20)  # a second each
+    assert beats.max(axis=1).tolist() == [second_of_ecg().max()] * 25
+    assert beats.min(axis=1).tolist() == [second_of_ecg().min()] * 25
+
+
+def test_what_is_offline_is_said_and_another_wards_patch_does_not_exist(
+    opened: Page, store: SqliteStore, server: Any
+) -> None:
+    store.state(PATCH, "ward-7", online=False, now=time.time())
+    opened.click("#fetch")
+    opened.get_by_text("The edge is offline: it sends when it is back.").wait_for()
+    nowhere = f"{server.url}/patches/nobody/disclosure"
+    assert httpx.get(nowhere).status_code == 404
+
+
+def test_wards_are_told_apart(enter: Callable[[str], httpx.Client], edge: Edge) -> None:
+    chief = enter("chief")
+    assign = {"patch": PATCH, "patient": "P1", "ward": "A", "from": ""}
+    assert chief.post("/patches/assign", data=assign).status_code == 303
+    paths = [
+        f"/patches/{PATCH}/disclosure",
+        f"/api/patches/{PATCH}/disclosure?day={datetime.now(UTC).astimezone().date()}",
+        f"/api/patches/{PATCH}/disclosure/rows?from={time.time()}",
+        f"/api/patches/{PATCH}/minutes/{time.time() + 5}",
+    ]
+    for path in paths:
+        assert enter("nurse-a").get(path).status_code in {200, 202}, path
+    later = [path for path in paths if "day" not in path and path[1:] != "patches/made/disclosure"]
+    for path in later:
+        assert enter("nurse-b").get(path).status_code == 404, path
+    assert enter("nurse-b").post(
+        f"/api/patches/{PATCH}/fetch?from={time.time() + 1}&seconds=60"
+    ).status_code in {404, 422}
+
+
+def test_episodes_and_what_was_found_in_them_are_coloured(
+    page: Page, server: Any, commit: Callable[..., Segment], beat: Callable[..., None]
+) -> None:
+    beat()
+    commit(spans=[("AFIB", 1000, 3000), ("V", 500, 530)])
+    page.goto(f"{server.url}/patches/{PATCH}/disclosure?day=2023-11-14")
+    page.wait_for_selector("#disclosure[data-ready]")
+    begin = float(page.locator("#disclosure").get_attribute("data-begin") or "")
+    rows = httpx.get(
+        f"{server.url}/api/patches/{PATCH}/disclosure/rows",
+        params={"from": begin + math.floor((1_700_000_000 - begin) / 3600) * 3600},
+    ).json()
+    assert {mark["label"] for mark in rows["marks"]} == {"episode", "AFIB", "V"}
+    runs = [run for row in rows["rows"] for run in row["runs"] if run[2] != "unknown"]
+    assert [state for _, _, state in runs].count("missing") == 1
+    assert sum(count for _, count, state in runs if state == "missing") == 20  # the part's own gap, 2 s
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_every_extreme_is_in_the_columns_and_no_column_invents_one(data: st.DataObject) -> None:
+    fs = data.draw(st.sampled_from([100.0, 125.0, 250.0, 360.0]))
+    count = data.draw(st.integers(1, round(20 * fs)))
+    counts = np.random.default_rng(data.draw(st.integers(0, 2**32))).integers(
+        -3000, 3000, (1, count), dtype=np.int32
+    )
+    holes = sorted(data.draw(st.sets(st.integers(0, count - 1), max_size=6)))
+    gaps = tuple((first, 1, GapReason.TOO_LONG) for first in holes)
+    missing = np.zeros(count, dtype=np.bool_)
+    missing[holes] = True
+    resolution = data.draw(st.sampled_from([1, round(fs / 10)]))
+    values = reduced(np.where(missing, 0, counts), missing, resolution)
+    pulled = Pulled(
+        patch_id="p", boot_id=1, first=0, last=count - 1, fs=fs, leads=("II",), resolution=resolution,
+        counts=read_only(values), uv_per_count=(1.0,), gaps=gaps, clock=Clock(utc_0=1e9, fs=fs * 1.0001),
+    )  # fmt: skip
+    columns = Columns(1e9, 1)
+    for piece in pieces([pulled], [], "II"):
+        columns.paint(piece)
+    drawn = columns.ordered().reshape(PER_MINUTE, 2)
+    held = drawn[drawn[:, 0] != NOTHING]
+    there = counts[0][~missing]
+    if len(there) == 0:
+        assert len(held) == 0
+        return
+    assert (held.min(), held.max()) == (there.min(), there.max())
+    assert set(held.ravel().tolist()) <= set(there.tolist())
+    assert np.all(columns.states[drawn[:, 0] != NOTHING] == HELD)
