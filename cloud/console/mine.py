@@ -75,7 +75,8 @@ def page_of(seen: Seen, kept: Kept, render: Render) -> Response:
         }
         for row in patch_rows(seen, now)
     ]
-    told = [symptom_row(s) | {"mark": _marked(seen.mark(s))} for s in kept.of(seen.person)]
+    online = any(row["online"] for row in patches)
+    told = [symptom_row(s) | {"mark": _marked(seen.mark(s), online)} for s in kept.of(seen.person)]
     return render("mine.html", person=seen.person, patches=patches, told=told, emergency=EMERGENCY)
 
 
@@ -92,15 +93,16 @@ def reviewed_summary(seen: Seen, patch_id: str) -> str | None:
     return f"{standing.acknowledged_by} looked at your recording, {moment(standing.acknowledged_at)}."
 
 
-def _marked(asked: Asked | None) -> str:
-    """Where the mark is on its way, for who pressed the button."""
+def _marked(asked: Asked | None, online: bool) -> str:
+    """How far the mark has come, for who pressed the button; a broker may hold what was sent to a box that is
+    away."""
     if asked is None or asked.state is State.REFUSED:
         return "Your clinic sees it here; it could not be marked in the recording."
     if asked.state is State.DONE:  # with a reason where the moment had passed
         return (
             "What was recorded then is sent to your clinic." if asked.reason else "Marked in your recording."
         )
-    if asked.sends == 0:
+    if not online or asked.sends == 0:
         return "Kept. It will be sent to your patch's box as soon as that can be reached."
     return "Sent to your patch's box, which has not answered yet."
 
