@@ -84,7 +84,7 @@ class Assignments:
         if version != self._held[0]:
             held: dict[str, list[Assignment]] = {}
             for row in self._memory.all("select * from assignments order by start_at"):
-                held.setdefault(row["patch_id"], []).append(_assignment(row))
+                held.setdefault(row["patch_id"], []).append(assignment_of(row))
             self._held = (version, held)
         return self._held[1]
 
@@ -124,7 +124,7 @@ class Assignments:
             what = What.ASSIGNED if held is None else What.MOVED
             self._audit.append(what, who=who.name, now=now, **row)
             self._memory.tell("assignment", {}, now)
-        return _assignment({**row, "id": number, "end_at": None})
+        return assignment_of({**row, "id": number, "end_at": None})
 
     def end(self, who: Person, patch_id: str) -> Assignment:
         """From now on the patch is nobody's; UsageError where it is that already."""
@@ -142,7 +142,7 @@ class Assignments:
     def _held_by(self, who: Person, patch_id: str) -> Assignment | None:
         """Who has the patch now; what is in another ward does not exist."""
         row = self._memory.one("select * from assignments where patch_id = ? and end_at is null", patch_id)
-        held = _assignment(row) if row else None
+        held = assignment_of(row) if row else None
         self._permit(who, held.ward if held else UNASSIGNED, f"There is no patch {patch_id} in your wards.")
         return held
 
@@ -188,7 +188,7 @@ def tenure(memory: Memory, patch_id: str, utc: float) -> tuple[float, float]:
     )
 
 
-def _assignment(row: Row) -> Assignment:
+def assignment_of(row: Row) -> Assignment:
     names = ("id", "patch_id", "patient_id", "ward")
     return Assignment(**{name: row[name] for name in names}, start=row["start_at"], end=row["end_at"])
 

@@ -78,6 +78,7 @@ class What(StrEnum):
     UNASSIGNED = "patch ended"  # on nobody from then on
     COMMAND_ASKED = "command asked"  # of an edge
     COMMAND_ANSWERED = "command answered"
+    SYMPTOM = "symptom told"  # by a patient; of the note only the SHA-256
     TECHNICAL_RAISED = "technical alert raised"
     TECHNICAL_CLEARED = "technical alert cleared"
     DELETED = "deleted"

@@ -68,8 +68,12 @@ class Memory:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Database]:
-        """One transaction, the writer's lock taken at once: what is read in it is what is changed."""
+        """One transaction, the writer's lock taken at once: what is read in it is what is changed. Within
+        another one of this thread it is part of that."""
         db = self._db
+        if db.conn.in_transaction:
+            yield db
+            return
         try:
             db.execute("BEGIN IMMEDIATE")
             with db.atomic():

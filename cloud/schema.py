@@ -63,6 +63,13 @@ def _add_commands(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="0008")
+def _add_symptoms(db: Database) -> None:
+    """What patients tell."""
+    for statement in _SYMPTOMS.strip().split(";\n"):
+        db.execute(statement)
+
+
 _LANGUAGE = (
     "evidence text",
     "written text",
@@ -213,4 +220,13 @@ create table ranges (
 ) without rowid;
 create index ranges_utc on ranges (patch_id, utc);
 create index segments_patch on segments (patch_id)
+"""
+_SYMPTOMS = """
+create table symptoms (
+    id text primary key, assignment_id integer not null references assignments (id),
+    patch_id text not null, patient_id text not null references patients (id),
+    at real not null, said_at real not null, kind text not null, note text not null, command text not null
+) without rowid;
+create index symptoms_patch on symptoms (patch_id, at);
+create index symptoms_assignment on symptoms (assignment_id, said_at)
 """

@@ -49,6 +49,7 @@ from cloud.store import (
     Written,
     finding_sets,
 )
+from cloud.symptoms import Symptoms
 from cloud.trends import Trends
 from models.anyecg.evidence import Evidence
 from models.ecg import Segment
@@ -67,6 +68,7 @@ class SqliteStore(Memory):
         self.trends = Trends(self)
         self.ranges = Ranges(self)
         self.commands = Commands(self)
+        self.symptoms = Symptoms(self, self.commands)
         self.patient_rules = PatientRules(self, self.audit)
         self.book = AlertBook(self, self.patient_rules, escalation, self.audit)
         self._heads = Heads(Path(path + HEADS))

@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # they keep their tables in terms of these nouns
     from cloud.patient_rules import PatientRules
     from cloud.ranges import Ranges
     from cloud.sqlite_store import SqliteStore
+    from cloud.symptoms import Symptoms
     from cloud.trends import Trends
 
 
@@ -206,6 +207,7 @@ class Event:
     "technical": {change: raised | cleared, technical: {...}}
     "trend":     {patch_id, boot_id, first}
     "command":   {id, patch_id, kind, state: waiting | done | refused}
+    "symptom":   {patch_id, at}  a patient told one, felt at that Unix second
     "assignment": {}           a patch came into other hands; of which wards, not everybody may know
     "patch":     {patch_id, online, heard_at, heartbeat, unreadable_s, missing_s, unreadable_run_s}
     finding = {id, segment_id, label, code, first, last, leads, probability, evidence, open}
@@ -254,6 +256,10 @@ class Store(Protocol):
     @property
     def commands(self) -> Commands:
         """What is asked of edges."""
+
+    @property
+    def symptoms(self) -> Symptoms:
+        """What patients told."""
 
     # -- inbox ---------------------------------------------------------------------------------------
     def commit_segment(self, payload: bytes, segment: Segment, *, seq: int, site: str, now: float) -> Receipt:

@@ -20,8 +20,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cloud.ask import MOST, Asked, Asking, UnknownEpisodeError
 from cloud.config import PeopleConfig, RuleConfig
-from cloud.console import alerts, disclosure, prints, views
+from cloud.console import alerts, day, disclosure, prints, views
 from cloud.console.live import Hub
+from cloud.console.mine import mine, page_of
 from cloud.console.seen import Seen
 from cloud.console.session import FOREIGN, Door, Render, doors, foreign, needs
 from cloud.console.staff import staff
@@ -90,10 +91,12 @@ def create_app(
     render = _render(site, asking is not None)
     doors(app, door, render)
     staff(app, door, render)
+    mine(app, store.symptoms, render)
     _pages(app, store, render)
     _interface(app, store)
     _ask(app, asking)
     app.include_router(prints.router())
+    app.include_router(day.router(render))
     app.include_router(disclosure.router(store.commands, render))
     app.include_router(alerts.routes(store, rules or RuleConfig()))
 
@@ -135,10 +138,9 @@ def _render(site: str, answers: bool) -> Render:
 
 def _pages(app: FastAPI, store: SqliteStore, render: Render) -> None:
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    def index(seen: Annotated[Seen, Depends(needs(Action.STATUS))]) -> HTMLResponse:
+    def index(seen: Annotated[Seen, Depends(needs(Action.STATUS))]) -> Response:
         if seen.person.role is Role.PATIENT:
-            patches = views.patch_rows(seen, time.time())
-            return render("mine.html", person=seen.person, patches=patches)
+            return page_of(seen, store.symptoms, render)
         last_event = store.last_event()  # before what is shown: what comes meanwhile is told again
         queues = views.Queues.of(seen, time.time())
         return render("index.html", person=seen.person, last_event=last_event, queues=queues)

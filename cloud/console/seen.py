@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from cloud.roles import EVERYWHERE, LOCAL, UNASSIGNED, Action, Person, may
 from cloud.rows import Row
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Episode, Event, Patch, Store, StoredAlert, StoredFinding, TechnicalAlert
+from cloud.symptoms import NEAR_S, Symptom
 from models.anyecg.evidence import Evidence
 from models.ecg import Segment
 from models.ranges import Pulled
@@ -73,6 +75,25 @@ class Seen:
         """Rows that begin between two moments, Unix seconds."""
         rows = self._store.trends.rows(patch_id, begin, end)
         return [row for row in rows if self._sees(Action.SEE, patch_id, row.utc or begin)]
+
+    def symptoms(self, patch_id: str, first: float, last: float) -> list[Symptom]:
+        """Felt from one moment to another, both included, Unix seconds; a note may name somebody."""
+        told = self._store.symptoms.during(patch_id, first, last)
+        mine = [symptom for symptom in told if self._sees(Action.SEE, patch_id, symptom.at)]
+        if may(self.person, Action.NAMES):
+            return mine
+        return [replace(symptom, note="(a note)" if symptom.note else "") for symptom in mine]
+
+    def mark(self, symptom: Symptom) -> Asked | None:
+        """What became of the mark that the edge was asked for."""
+        return self._store.commands.of(symptom.command)
+
+    def symptoms_of(self, episode: Episode) -> list[Symptom]:
+        """Felt during it, as exactly as a patient knows; none where the episode's time is not known."""
+        first, last = episode.utc(episode.first), episode.utc(episode.last)
+        if first is None or last is None:
+            return []
+        return self.symptoms(episode.patch_id, first - NEAR_S, last + NEAR_S)
 
     def spans(self, action: Action, patch_id: str, begin: float, end: float) -> list[tuple[float, float]]:
         """What of a time (Unix seconds) they may do that to, in order."""
@@ -164,6 +185,32 @@ class Seen:
             "phone": known.phone,
         }
 
+    def hands(self, patch_id: str, first: float, last: float) -> list[tuple[float, dict[str, str] | None]]:
+        """From when on the patch was on whom, of those whom the person may know, between two moments."""
+        held = self._assignments.during(patch_id, first, last)
+        return [
+            (max(first, one.start), self.patient(patch_id, max(first, one.start)))
+            for one in held
+            if one and may(self.person, Action.STATUS, one)
+        ]
+
+    def reviewed(self, patch_id: str) -> StoredAlert | None:
+        """Of the alerts that concern nobody but who has the patch now, the one that a person saw last."""
+        found = [
+            stored
+            for stored in self._store.alerts(100_000, (State.ACKNOWLEDGED, State.RESOLVED))
+            if stored.alert.patch_id == patch_id
+            and stored.standing.acknowledged_at is not None
+            and self._is_of_now(stored)
+        ]
+        return max(found, key=lambda stored: stored.standing.acknowledged_at or 0.0, default=None)
+
+    def _is_of_now(self, stored: StoredAlert) -> bool:
+        """Whether all of it was recorded by who has its patch now, and that is theirs to know."""
+        now = self._assignments.at(stored.alert.patch_id, time.time())
+        held = self._assignments.during(stored.alert.patch_id, *_times(stored))
+        return now is not None and held == [now] and may(self.person, Action.STATUS, now)
+
     def patient_of(self, episode: Episode) -> dict[str, str] | None:
         return self.patient(episode.patch_id, *_span(episode))
 
@@ -177,9 +224,7 @@ class Seen:
         return self._sees(Action.SEE, episode.patch_id, *_span(episode))
 
     def _sees_alert(self, stored: StoredAlert) -> bool:
-        times = [entry["utc"] for entry in stored.alert.history if entry["utc"] is not None]
-        times.append(stored.timing.sampled_at or stored.timing.shown_at)
-        return self._sees(Action.SEE, stored.alert.patch_id, min(times), max(times))
+        return self._sees(Action.SEE, stored.alert.patch_id, *_times(stored))
 
     def _sees_technical(self, alert: TechnicalAlert) -> bool:
         """Whoever had the patch while it stood, and has it while it stands."""
@@ -202,6 +247,13 @@ class Seen:
 def everything(store: SqliteStore) -> Seen:
     """As whoever sits at the node's own terminal sees it."""
     return Seen(store, Assignments(store), LOCAL)
+
+
+def _times(stored: StoredAlert) -> tuple[float, float]:
+    """Unix seconds of the first and the last that an alert is about."""
+    times = [entry["utc"] for entry in stored.alert.history if entry["utc"] is not None]
+    times.append(stored.timing.sampled_at or stored.timing.shown_at)
+    return min(times), max(times)
 
 
 def _span(episode: Episode) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from cloud.console.live import Hub
 from cloud.console.seen import Seen
 from cloud.passwords import Brake
 from cloud.people import People, RefusedError
-from cloud.roles import Action, Person, may
+from cloud.roles import Action, Person, Role, may
 from cloud.sqlite_store import SqliteStore
 from models.errors import UsageError
 
@@ -128,6 +128,8 @@ def needs(action: Action) -> Callable[[Request, Person], Seen]:
 
     def permitted(request: Request, who: Who) -> Seen:
         if not may(who, action):
+            if who.role is Role.PATIENT:  # what else there is here is nothing to them
+                raise HTTPException(404, "There is no such page.")
             raise HTTPException(403, f"Your role, {who.role}, does not allow this ({action}).")
         door: Door = request.app.state.door
         return door.seen(who)

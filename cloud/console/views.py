@@ -15,6 +15,7 @@ from cloud.citations import Cited, pieces
 from cloud.console.evidence import finding_row, lead_rows, not_read
 from cloud.console.seen import Seen
 from cloud.store import Episode, Patch, StoredAlert, StoredFinding
+from cloud.symptoms import Symptom
 from models.anyecg.evidence import Evidence
 from models.ecg import Segment
 from models.verdicts import LABELS, DecidedBy, Priority, Report
@@ -137,7 +138,17 @@ def technical_rows(seen: Seen, limit: int = MOST) -> list[Row]:
 
 
 def patch_rows(seen: Seen, now: float) -> list[Row]:
-    return [_patch(patch, now) | {"patient": seen.patient(patch.patch_id, now)} for patch in seen.patches()]
+    return [
+        _patch(patch, now)
+        | {"patient": seen.patient(patch.patch_id, now), "symptom": _newest(seen, patch.patch_id, now)}
+        for patch in seen.patches()
+    ]
+
+
+def _newest(seen: Seen, patch_id: str, now: float) -> Row | None:
+    """What the patient told last, within a day."""
+    told = seen.symptoms(patch_id, now - 86_400, now)
+    return symptom_row(max(told, key=lambda symptom: symptom.said_at)) if told else None
 
 
 def _patch(patch: Patch, now: float) -> Row:
@@ -170,6 +181,7 @@ class EpisodeView:
     parts: tuple[Segment, ...]  # those of `episode`: one that came while this was read is not among them
     head: Head | None  # of the audit, that tells of the report
     analysed_by: tuple[str, str] | None  # network, and the SHA-256 of its weights
+    symptoms: list[Symptom]
 
     @classmethod
     def of(cls, seen: Seen, episode_id: str) -> EpisodeView | None:
@@ -188,6 +200,7 @@ class EpisodeView:
             parts=tuple(part for part in seen.parts(episode_id) if part.last <= episode.last),
             head=seen.head(report) if report else None,
             analysed_by=seen.analysed_by(episode_id),
+            symptoms=seen.symptoms_of(episode),
         )
 
     def rows(self) -> list[Row]:
@@ -207,6 +220,13 @@ class EpisodeView:
 
     def screeners(self) -> list[str]:
         return sorted({screening.model for part in self.parts for screening in part.screenings})
+
+    def told(self) -> list[Row]:
+        """What the patient felt, with the second of the recording at which."""
+        fs, utc_0, clock_fs = self.episode.fs, self.episode.utc_0, self.episode.clock_fs
+        if utc_0 is None or clock_fs is None:
+            return []
+        return [symptom_row(s) | {"at_s": (s.at - utc_0) * clock_fs / fs} for s in self.symptoms]
 
     def counts(self) -> list[tuple[str, int]]:
         """(plain name, how many), most first."""
@@ -233,3 +253,12 @@ class EpisodeView:
         e = self.episode
         begin, end = e.first / e.fs, (e.last + 1) / e.fs
         return f"{begin:.0f} s to {end:.0f} s of the recording, from {moment(e.utc(e.first))}"
+
+
+def symptom_row(symptom: Symptom) -> Row:
+    return {
+        "kind": symptom.kind,
+        "note": symptom.note,
+        "felt": moment(symptom.at),
+        "said": moment(symptom.said_at),
+    }

@@ -37,8 +37,7 @@ def rates_chart(begin: float, end: float, bars: Sequence[Bar], minutes: Sequence
     """Between two moments, Unix seconds."""
     known = [rate for bar in bars for rate in (bar.low, bar.high) if rate is not None]
     known += [rate for row in minutes for rate in (row.hr_min, row.hr_max) if rate is not None]
-    low = 20 * math.floor(min([40.0, *known]) / 20)
-    high = 20 * math.ceil(max([120.0, *known]) / 20)
+    low, high = scale_of(known)
 
     def x(unix: float) -> float:
         return LEFT + (min(max(unix, begin), end) - begin) / (end - begin) * (WIDTH - LEFT)
@@ -64,6 +63,11 @@ def rates_chart(begin: float, end: float, bars: Sequence[Bar], minutes: Sequence
         f"<title>{escape(says)}</title>{''.join(body)}</svg>\n"
     )
     return Picture(svg=svg, width_mm=WIDTH, height_mm=height, says=says)
+
+
+def scale_of(rates: Sequence[float]) -> tuple[int, int]:
+    """Lowest and highest of an axis of rates, /min, that holds them all."""
+    return 20 * math.floor(min([40.0, *rates]) / 20), 20 * math.ceil(max([120.0, *rates]) / 20)
 
 
 def _levels(low: int, high: int, y: Callable[[float], float]) -> Iterator[str]:

@@ -8,19 +8,19 @@ from functools import cache
 
 from cloud.console.seen import Seen
 from cloud.console.views import NOT_ASSESSED, lasting, moment
+from cloud.prints import hours, symptoms
 from cloud.prints.chart import Bar, rates_chart
 from cloud.prints.events import Event, gravity
-from cloud.prints.figures import Heart, Rate, shared
+from cloud.prints.figures import Heart, Rate
+from cloud.prints.hours import exactly
 from cloud.prints.report import screeners
 from cloud.prints.sections import FOOT, event_strips, found_table, method
-from cloud.prints.stays import DAY_S, Day, gathered
+from cloud.prints.stays import DAY_S, Day, calls, gathered
 from cloud.prints.strip import Style
 from cloud.prints.tracing import of_episode
-from cloud.prints.typeset import Block, Document, How, caution, chart, heading, new_page, note, pairs, table
-from models.anyecg.evidence import Span
+from cloud.prints.typeset import Block, Document, caution, chart, heading, new_page, note, pairs, table
 from models.verdicts import LABELS, Kind
 
-HOUR_S = 3600.0
 RUNS = ("VF", "VT", "PAUSE", "AFIB", "BRADY", "TACHY", "B", "T")  # whose longest is told
 MOST_ALERTS = 40
 
@@ -39,7 +39,7 @@ def day_report(seen: Seen, patch_id: str, begin: float, end: float, now: float) 
         return moment(stay_of[event.episode_id].utc(event.finding.first / event.fs))
 
     tracing_of = cache(lambda episode_id: of_episode(seen, episode_id))
-    wanting = list(_wanting(day, now))
+    wanting = list(wanting_of(day, now))
     authors = [stay.view.report.model for stay in day.stays if stay.view.report]
     screened = {model for stay in day.stays for model in screeners(seen.parts(stay.episode.id))}
     events = day.events
@@ -54,6 +54,7 @@ def day_report(seen: Seen, patch_id: str, begin: float, end: float, now: float) 
             *_rates(day.heart),
             *found_table(events, when, _share(day.heart, events)),
             *_longest(events, when),
+            *symptoms.told(day.symptoms, day.stays, day.minutes),
             *_alerts(seen, day),
             *_hours(day),
             *event_strips(events, tracing_of, Style(), when),
@@ -65,7 +66,8 @@ def day_report(seen: Seen, patch_id: str, begin: float, end: float, now: float) 
 # -- page 1 -------------------------------------------------------------------------------------------------
 
 
-def _wanting(day: Day, now: float) -> Iterator[str]:
+def wanting_of(day: Day, now: float) -> Iterator[str]:
+    """Why more may follow: nothing, and the report is final."""
     if day.end > now:
         yield "the time is not over"
     going = sum(not stay.episode.final for stay in day.stays)
@@ -98,10 +100,12 @@ def _not_analysed(day: Day, lost_s: float | None) -> Iterator[str]:
     came_s = sum(b - a for a, b in day.came)
     waiting = max(0.0, came_s - read.analysed_s - read.dark_s)
     yield (
-        f"Analysable time: {_long(read.analysed_s)} of {lasting(whole)}. {_long(came_s)} came as episodes: "
-        f"of them {_long(read.dark_s)} could not be read and {_long(waiting)} are not analysed yet."
+        f"Analysable time: {exactly(read.analysed_s)} of {lasting(whole)}. {exactly(came_s)} came as "
+        f"episodes: of them {exactly(read.dark_s)} could not be read and {exactly(waiting)} are not "
+        "analysed yet."
     )
-    yield f"Outside the episodes, {_long(whole - came_s)}, no sample came here and nothing was analysed here."
+    outside = exactly(whole - came_s)
+    yield f"Outside the episodes, {outside}, no sample came here and nothing was analysed here."
     yield _of_minutes(day)
     yield "No alerts is not normal: what did not come and what could not be read may hide something."
     if lost_s:
@@ -120,20 +124,17 @@ def _not_analysed(day: Day, lost_s: float | None) -> Iterator[str]:
 def _of_minutes(day: Day) -> str:
     if not day.minutes:
         return "No minute rows: what the edge heard outside the episodes is not known here."
-    missing, dark = (sum(getattr(row, name) for row in day.minutes) for name in ("missing_s", "unreadable_s"))
-    lacking = max(0.0, day.end - day.begin - 60 * len(day.minutes))
+    missing, dark, lacking = (
+        exactly(seconds) for seconds in (day.missing_s, day.unreadable_s, day.unheard_s)
+    )
     return (
-        f"By {len(day.minutes)} minute rows {_long(missing)} did not reach the edge and {_long(dark)} could "
-        f"not be read there; of {_long(lacking)} there is no row."
+        f"By {len(day.minutes)} minute rows {missing} did not reach the edge and {dark} could not be read "
+        f"there; of {lacking} there is no row."
     )
 
 
 def _patch_lost_s(seen: Seen, patch_id: str) -> float | None:
     return next((p.not_analysed_s for p in seen.patches() if p.patch_id == patch_id), None)
-
-
-def _long(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 120 else lasting(seconds)
 
 
 def _rates(read: Heart) -> Iterator[Block]:
@@ -184,14 +185,7 @@ def _longest(events: Sequence[Event], when: Callable[[Event], str]) -> Iterator[
 
 
 def _alerts(seen: Seen, day: Day) -> Iterator[Block]:
-    causes = [
-        cause
-        for stored in seen.alerts(100_000)
-        if stored.alert.patch_id == day.patch_id
-        for cause in stored.alert.history
-        if cause["utc"] is not None and day.begin <= cause["utc"] < day.end
-    ]
-    causes.sort(key=lambda cause: (cause["utc"], cause["label"]))
+    causes = calls(seen, day)
     yield heading("What a nurse was alerted to")
     if not causes:
         yield note("Nothing in this time.")
@@ -212,60 +206,8 @@ def _hours(day: Day) -> Iterator[Block]:
     yield heading("Trends")
     yield chart(rates_chart(day.begin, day.end, list(_bars(day)), day.minutes))
     yield heading("Hour by hour")
-    head = ("Hour", "Came", "Analysable", "Beats", "Lowest", "Mean", "Highest", "V", "S", "AF", "Pauses")
-    columns: dict[str, How] = {name: "left" if name == "Hour" else "right" for name in head}
-    if day.minutes:
-        columns |= dict.fromkeys(("Edge: V", "Edge: S", "Edge: AF", "Edge: no signal"), "right")
-    yield table(columns, (_hour(day, hour) for hour in _each_hour(day)))
-    yield note(
-        "Rates in /min. The edge's own columns are its screener's estimates."
-        if day.minutes
-        else "Rates in /min. No minute rows: nothing is known here of the time between the episodes."
-    )
-
-
-def _each_hour(day: Day) -> Iterator[Span]:
-    begin = day.begin // HOUR_S * HOUR_S
-    while begin < day.end:
-        yield max(begin, day.begin), min(begin + HOUR_S, day.end)
-        begin += HOUR_S
-
-
-def _hour(day: Day, hour: Span) -> list[str]:
-    stays = [stay for stay in day.stays if stay.span[0] < hour[1] and stay.span[1] > hour[0]]
-    read = sum((stay.heart(hour) for stay in stays), Heart())
-    counts: dict[str, int] = defaultdict(int)
-    af_s = 0.0
-    for stay in stays:
-        for event in stay.events():
-            span = tuple(stay.utc(i / event.fs) for i in (event.finding.first, event.finding.last + 1))
-            counts[event.finding.label] += hour[0] <= span[0] < hour[1]
-            if event.finding.label == "AFIB":
-                af_s += shared([(span[0], span[1])], hour)
-    rates = (read.slowest and read.slowest.bpm, read.mean, read.fastest and read.fastest.bpm)
-    came = shared(day.came, hour)
-    return [
-        moment(hour[0])[:16],
-        _long(came) if came else "",
-        _long(read.analysed_s) if came else "",
-        *([str(read.beats)] if came else [""]),
-        *("" if rate is None else f"{rate:.0f}" for rate in rates),
-        *(str(counts[label]) if came else "" for label in ("V", "S")),
-        (_long(af_s) if af_s else "0") if came else "",
-        str(counts["PAUSE"]) if came else "",
-        *_edge_hour(day, hour),
-    ]
-
-
-def _edge_hour(day: Day, hour: Span) -> list[str]:
-    if not day.minutes:
-        return []
-    rows = [row for row in day.minutes if hour[0] <= row.begin < hour[1]]
-    if not rows:
-        return ["no rows", "", "", ""]
-    lost = sum(row.missing_s + row.unreadable_s for row in rows)
-    v, s, af = sum(r.n_v for r in rows), sum(r.n_s for r in rows), sum(r.af_s for r in rows)
-    return [str(v), str(s), _long(af), _long(lost)]
+    yield table(hours.columns(day), hours.rows(day))
+    yield note(hours.about(day))
 
 
 def _bars(day: Day) -> Iterator[Bar]:

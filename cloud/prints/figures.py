@@ -60,25 +60,30 @@ def heart(known: Evidence, within: Span, when: Callable[[float], float] = float)
     if end <= begin:
         return Heart()
     dark_s = shared(known.dark, (begin, end))
-    at = [second for second, _ in known.beats if begin <= second < end]
-    pairs = [(a, b) for a, b in pairwise(at) if not _dark_between(known.dark, a, b)]
-    rr = np.array([1000.0 * (b - a) for a, b in pairs])
+    read = intervals(known, (begin, end))
+    rr = np.array([length for _, length in read])
     slowest = fastest = None
     if len(rr) >= RR_BEATS:
         eights = np.convolve(rr, np.full(RR_BEATS, 1 / RR_BEATS), mode="valid")
         slowest, fastest = (
-            Rate(bpm=60_000.0 / float(eights[i]), at=when(pairs[i][0]))
+            Rate(bpm=60_000.0 / float(eights[i]), at=when(read[i][0]))
             for i in (int(eights.argmax()), int(eights.argmin()))
         )
     return Heart(
         analysed_s=end - begin - dark_s,
         dark_s=dark_s,
-        beats=len(at),
+        beats=sum(begin <= second < end for second, _ in known.beats),
         intervals=len(rr),
         interval_ms=float(rr.sum()),
         slowest=slowest,
         fastest=fastest,
     )
+
+
+def intervals(known: Evidence, within: Span) -> list[tuple[float, float]]:
+    """(when it begins in s of the patch's own clock, ms) of each RR interval within, without what is dark."""
+    at = [second for second, _ in known.beats if within[0] <= second < within[1]]
+    return [(a, 1000.0 * (b - a)) for a, b in pairwise(at) if not _dark_between(known.dark, a, b)]
 
 
 def shared(spans: Iterable[Span], within: Span) -> float:

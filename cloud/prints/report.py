@@ -11,7 +11,9 @@ from cloud.prints import marks
 from cloud.prints.events import Event
 from cloud.prints.figures import Rate, heart
 from cloud.prints.sections import FOOT, event_strips, found_table, method
+from cloud.prints.stays import Stay
 from cloud.prints.strip import Style, named, pieces, scale
+from cloud.prints.symptoms import told
 from cloud.prints.tracing import Tracing, of_episode
 from cloud.prints.typeset import Block, Document, caution, heading, lines, note, pairs, strip, table
 from cloud.reports import NOT_NORMAL
@@ -49,6 +51,7 @@ def episode_report(seen: Seen, episode_id: str, now: float) -> Document:
             caution(*_not_analysed(view, tracing, wanting)),
             *found_table(own, when),
             *_measured(view),
+            *_felt(view),
             *_said(view),
             *event_strips(own, lambda _: tracing, Style(), when),
             *_one_by_one(view),
@@ -183,6 +186,13 @@ def _measured(view: EpisodeView) -> Iterator[Block]:
             ["QT interval, median, not corrected", *_value(known.qt, "QT"), ""],
         ],
     )
+
+
+def _felt(view: EpisodeView) -> Iterator[Block]:
+    if view.symptoms:
+        yield from told(
+            view.symptoms, [Stay(view=view, first=view.episode.first, last=view.episode.last)], ()
+        )
 
 
 def _value(value: float | None, name: str) -> tuple[str, str]:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from cloud.console.seen import Seen
 from cloud.console.views import EpisodeView
 from cloud.prints.events import Event
-from cloud.prints.figures import Heart, heart, united
+from cloud.prints.figures import Heart, heart, intervals, united
 from cloud.prints.minutes import Minute, minutes_of
 from cloud.prints.tracing import MOST_EPISODES, UnknownPatchError, placed
 from cloud.store import Episode
+from cloud.symptoms import Symptom
 from models.anyecg.evidence import Span
 from models.errors import UsageError
 from models.verdicts import LABELS, Kind
 
 DAY_S = 86_400.0
 MOST_S = 7 * DAY_S
+SEAM_S = 5.0  # of two rows, by a clock that is better known later
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,13 @@ class Stay:
             first, after = max(first, (within[0] - begin) * rate), min(after, (within[1] - begin) * rate)
         return heart(self.view.evidence, (first, after), self.utc)
 
+    def intervals(self) -> list[tuple[float, float]]:
+        """(Unix seconds, ms) of its RR intervals; none where no evidence is kept."""
+        if self.view.evidence is None:
+            return []
+        within = self.first / self.episode.fs, (self.last + 1) / self.episode.fs
+        return [(self.utc(at), length) for at, length in intervals(self.view.evidence, within)]
+
     def events(self) -> Iterator[Event]:
         """Its findings, each cut to it."""
         for stored in self.view.findings:
@@ -77,10 +87,32 @@ class Day:
     stays: Sequence[Stay]
     minutes: Sequence[Minute]
     timeless: int  # episodes of the patch whose clock is not known
+    symptoms: Sequence[Symptom]
 
     @property
     def came(self) -> list[Span]:
         return united(stay.span for stay in self.stays)
+
+    @property
+    def missing_s(self) -> float:
+        """That did not reach the edge, by the rows."""
+        return sum(row.missing_s for row in self.minutes)
+
+    @property
+    def unreadable_s(self) -> float:
+        """By the rows."""
+        return sum(row.unreadable_s for row in self.minutes)
+
+    @property
+    def unheard(self) -> list[Span]:
+        """Of which there is no row, so that nothing is known of it."""
+        rows = united((row.begin - SEAM_S, row.begin + 60 + SEAM_S) for row in self.minutes)
+        edges = [self.begin, *(edge for span in rows for edge in span), self.end]
+        return [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b > a]
+
+    @property
+    def unheard_s(self) -> float:
+        return max(0.0, self.end - self.begin - 60 * len(self.minutes))
 
     @property
     def heart(self) -> Heart:
@@ -102,7 +134,27 @@ def gathered(seen: Seen, patch_id: str, begin: float, end: float) -> Day:
             stays.append(Stay(view=view, first=first, last=last))
     episodes = seen.episodes(patch_id, MOST_EPISODES)
     timeless = sum(episode.utc_0 is None for episode in episodes)
-    if not episodes and not any(patch.patch_id == patch_id for patch in seen.patches()):
-        raise UnknownPatchError(f"There is no patch {patch_id} of which anything came.")
     rows = minutes_of(seen, patch_id, begin, end)
-    return Day(patch_id=patch_id, begin=begin, end=end, stays=stays, minutes=rows, timeless=timeless)
+    if not episodes and not rows and not any(patch.patch_id == patch_id for patch in seen.patches()):
+        raise UnknownPatchError(f"There is no patch {patch_id} of which anything came.")
+    return Day(
+        patch_id=patch_id,
+        begin=begin,
+        end=end,
+        stays=stays,
+        minutes=rows,
+        timeless=timeless,
+        symptoms=seen.symptoms(patch_id, begin, end),
+    )
+
+
+def calls(seen: Seen, day: Day) -> list[Mapping[str, Any]]:
+    """The causes for which nurses were called in that time, in its order."""
+    causes = [
+        cause
+        for stored in seen.alerts(100_000)
+        if stored.alert.patch_id == day.patch_id
+        for cause in stored.alert.history
+        if cause["utc"] is not None and day.begin <= cause["utc"] < day.end
+    ]
+    return sorted(causes, key=lambda cause: (cause["utc"], cause["label"]))

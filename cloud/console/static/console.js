@@ -298,6 +298,7 @@ const news = {
   patch: renewQueues,
   technical: renewQueues,
   assignment: renewQueues,
+  symptom: renewQueues,
   alert: async ({ alert, change, version, who, written_at: at }) => {
     renewQueues();
     const calls = alert.state === "raised" || change === "escalated";

@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 import uvicorn
 from argon2 import PasswordHasher
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from cloud.ask import Asking
@@ -94,6 +96,18 @@ class Server:
     def _end(self) -> None:
         self._app.state.hub.close()
         self._server.handle_exit(signal.SIGTERM, None)
+
+
+@pytest.fixture(scope="session")
+def routes_of() -> Callable[[FastAPI], list[APIRoute]]:
+    """Every route of an app, also of the routers that it includes."""
+
+    def found(app: FastAPI) -> list[APIRoute]:
+        included = [getattr(route, "original_router", None) for route in app.routes]
+        every = [*app.routes, *(route for router in included if router for route in router.routes)]
+        return [route for route in every if isinstance(route, APIRoute)]
+
+    return found
 
 
 PLANS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from cloud.ask import UnknownEpisodeError
+from cloud.assignments import Assignments
 from cloud.console.seen import everything
 from cloud.prints.day import day_report
 from cloud.prints.events import Event, chosen
@@ -21,7 +22,9 @@ from cloud.prints.report import episode_report
 from cloud.prints.strip import Style
 from cloud.prints.tracing import UnknownPatchError, utc_of
 from cloud.prints.typeset import AT_ONCE, Document, caution, pages, pairs, pdf, table, within
+from cloud.roles import LOCAL, Person, Role
 from cloud.sqlite_store import SqliteStore
+from cloud.symptoms import NEAR_S, Symptom, Told
 from cloud.turns import BusyError
 from models.ecg import Clock, Segment, row_id
 from models.errors import UsageError
@@ -281,3 +284,62 @@ def test_a_print_that_hangs_is_given_up_and_holds_up_only_its_own_turn() -> None
     begun = time.monotonic()
     assert within(10, lambda: [b"now"]) == [b"now"]
     assert time.monotonic() - begun < 9
+
+
+@pytest.fixture
+def told(kept: SqliteStore) -> Iterator[Callable[..., Symptom]]:
+    """Tells a symptom of the patch's patient so many seconds into the episode; gone after the test."""
+    held = Assignments(kept).assign(LOCAL, "excerpt", "one", "A", start=UTC_0 - HOUR)
+    eve = Person(name="eve", role=Role.PATIENT, assignment_id=held.id)
+
+    def tell(second: float, note: str = "", kind: str = "palpitations") -> Symptom:
+        return kept.symptoms.tell(eve, Told(kind=kind, minutes="0", note=note), UTC_0 + second)
+
+    yield tell
+    with kept.writing() as db:
+        for table in ("symptoms", "commands", "assignments", "patients", "trends"):
+            db.execute(f"delete from {table}")
+
+
+def test_a_symptom_stands_beside_the_rhythm_of_its_minute(
+    kept: SqliteStore, episode_id: str, told: Callable[..., Symptom]
+) -> None:
+    told(45.0, HOSTILE, "fainting")
+    shown = " ".join(HOSTILE.replace("\x00", " ").replace("\u202e", " ").split())
+    findings = [stored.finding for stored in kept.findings(episode_id)]
+    v = sum(f.label == "V" for f in findings)
+    episode = episode_report(everything(kept), episode_id, NOW)
+    day = day_report(everything(kept), "excerpt", UTC_0 - HOUR, UTC_0 + HOUR, NOW)
+    for document in (episode, day):
+        said = words(document)
+        found = re.search(r"fainting\n(.*)\n(.*); rate (\d+) to (\d+) /min; 87 of 120 s analysed", said)
+        assert found is not None
+        assert found[1] == shown
+        assert f"{v} \N{MULTIPLICATION SIGN} ventricular premature beat" in found[2]
+        assert pdf(document) == pdf(document)
+    measured = kept.report(episode_id).measurements  # type: ignore[union-attr]
+    assert int(found[3]) == pytest.approx(measured.heart_rate_min, abs=1)
+    assert int(found[4]) == pytest.approx(measured.heart_rate_max, abs=1)
+
+
+def test_a_symptom_where_nothing_was_analysed_says_what_the_edge_estimates_or_that_nothing_is_known(
+    kept: SqliteStore, told: Callable[..., Symptom]
+) -> None:
+    for second in (-600.0, 1800.0):
+        told(second)
+    whole = (everything(kept), "excerpt", UTC_0 - HOUR, UTC_0 + HOUR, NOW)
+    assert words(day_report(*whole)).count("nothing is known of that time") == 2
+    keep_rows(kept, UTC_0 - HOUR, UTC_0)
+    said = words(day_report(*whole))
+    assert "not analysed here; by the edge's screener rate 60 to 80 /min, " in said
+    assert said.count("nothing is known of that time") == 1
+    assert "patient told of none" not in said
+
+
+def test_a_symptom_far_from_an_episode_is_not_in_its_report(
+    kept: SqliteStore, episode_id: str, told: Callable[..., Symptom]
+) -> None:
+    told(90.0 + NEAR_S + 1, "too late")
+    assert "too late" not in words(episode_report(everything(kept), episode_id, NOW))
+    told(90.0 + NEAR_S - 1, "just then")
+    assert "just then" in words(episode_report(everything(kept), episode_id, NOW))
