@@ -11,6 +11,7 @@ from typing import Any
 
 from cloud.alert_book import AlertBook
 from cloud.alerts import State
+from cloud.annotations import Annotations
 from cloud.audit import HEADS, Audit, Heads
 from cloud.chain import Head, What, Who
 from cloud.config import EscalationStep
@@ -30,6 +31,7 @@ from cloud.rows import (
     stored_evidence,
     stored_finding,
 )
+from cloud.signing import Signing
 from cloud.store import (
     Draft,
     Episode,
@@ -61,6 +63,8 @@ class SqliteStore(Memory):
         super().__init__(path)
         self.audit = Audit(self)
         self.trends = Trends(self)
+        self.signing = Signing(self, self.audit, self.report)
+        self.annotations = Annotations(self, self.audit)
         self.patient_rules = PatientRules(self, self.audit)
         self.book = AlertBook(self, self.patient_rules, escalation, self.audit)
         self._heads = Heads(Path(path + HEADS))

@@ -11,8 +11,11 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from cloud.alerts import State
+from cloud.annotations import Annotation
 from cloud.assignments import Assignments
-from cloud.roles import EVERYWHERE, LOCAL, UNASSIGNED, Action, Person, may
+from cloud.chain import Head
+from cloud.roles import EVERYWHERE, LOCAL, UNASSIGNED, Action, Assignment, Person, may
+from cloud.signing import Standing, Written
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Episode, Event, Patch, Store, StoredAlert, StoredFinding, TechnicalAlert
 from models.anyecg.evidence import Evidence
@@ -76,8 +79,36 @@ class Seen:
     def report(self, episode_id: str) -> Report | None:
         return self._store.report(episode_id) if self.episode(episode_id) else None
 
+    def reports(self, episode_id: str) -> list[Report]:
+        return self._store.reports(episode_id) if self.episode(episode_id) else []
+
     def evidence(self, report: Report) -> Evidence | None:
         return self._store.evidence(report.id) if self.episode(report.episode_id) else None
+
+    def report_head(self, report: Report) -> Head | None:
+        return self._store.report_head(report) if self.episode(report.episode_id) else None
+
+    def audit_head(self) -> Head:
+        """Of the whole chain, now: a number and a hash, which tell nothing of anybody."""
+        return self._store.audit.head()
+
+    def signing(self, episode_id: str) -> Standing:
+        """What people made of the episode's report."""
+        return self._store.signing.standing(episode_id) if self.episode(episode_id) else Standing()
+
+    def holds(self, written: Written) -> bool:
+        """Whether what it cites is still as it was then."""
+        return not self._store.signing.renewed_since(written)
+
+    def annotations(self, episode_id: str) -> list[Annotation]:
+        """What people marked on its strip, and nobody has replaced."""
+        return self._store.annotations.standing(episode_id) if self.episode(episode_id) else []
+
+    def assignment(self, patch_id: str, at: float | None = None) -> Assignment | None:
+        """Of those that are theirs the one at a moment, Unix seconds, or else the newest."""
+        begin, end = (0.0, time.time()) if at is None else (at, at)
+        held = self._assignments.during(patch_id, begin, end)
+        return next((one for one in reversed(held) if one and may(self.person, Action.SEE, one)), None)
 
     def of(self, events: Sequence[Event]) -> list[Event]:
         """Those of the events that are theirs."""

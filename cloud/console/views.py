@@ -11,6 +11,7 @@ from typing import Any
 from cloud.alerts import State
 from cloud.citations import Cited, pieces
 from cloud.console.seen import Seen
+from cloud.signing import Standing
 from cloud.store import Episode, Patch, StoredAlert, StoredFinding
 from models.anyecg.evidence import Evidence
 from models.verdicts import LABELS, DecidedBy, Priority, Report
@@ -123,6 +124,7 @@ class EpisodeView:
     reported: int | None  # last sample that the report knows of
     evidence: Evidence | None  # what the report cites
     patient: Row | None
+    signing: Standing  # what people made of the report
 
     @classmethod
     def of(cls, seen: Seen, episode_id: str) -> EpisodeView | None:
@@ -138,6 +140,7 @@ class EpisodeView:
             reported=newest.last if newest else None,
             evidence=seen.evidence(report) if report else None,
             patient=seen.patient_of(episode),
+            signing=seen.signing(episode_id),
         )
 
     def rows(self) -> list[Row]:
@@ -163,6 +166,11 @@ class EpisodeView:
         if self.reported is None or self.reported >= self.episode.last:
             return None
         return lasting((self.episode.last - self.reported) / self.episode.fs)
+
+    def reviewed(self) -> str | None:
+        """By whom and when; None: by nobody yet."""
+        signed = self.signing.signed
+        return f"reviewed by {signed.who} at {moment(signed.at)}" if signed else None
 
     def span(self) -> str:
         e = self.episode

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 from cloud.console.seen import Seen
@@ -12,7 +12,7 @@ from cloud.prints.chart import Bar, rates_chart
 from cloud.prints.events import Event, gravity
 from cloud.prints.figures import Heart, Rate, shared
 from cloud.prints.report import screeners
-from cloud.prints.sections import FOOT, event_strips, found_table, method
+from cloud.prints.sections import FOOT, event_strips, final, found_table, method, said_of, signed_texts
 from cloud.prints.stays import DAY_S, Day, gathered
 from cloud.prints.strip import Style
 from cloud.prints.tracing import of_episode
@@ -46,16 +46,17 @@ def day_report(seen: Seen, patch_id: str, begin: float, end: float, now: float) 
     return Document(
         title="Day report" if end - begin <= DAY_S else "Report of several days",
         head=f"Patch {patch_id} · {moment(begin)} to {moment(end)}",
-        state="PRELIMINARY" if wanting else "FINAL",
+        state=final(bool(wanting), *reviews(day)),
         foot=FOOT,
         blocks=(
-            pairs(_about(day, now, wanting)),
+            pairs(_about(day, now, wanting) | {"Audit head": said_of(seen.audit_head())}),
             caution(*_not_analysed(day, _patch_lost_s(seen, patch_id))),
             *_rates(day.heart),
             *found_table(events, when, _share(day.heart, events)),
             *_longest(events, when),
             *_alerts(seen, day),
             *_hours(day),
+            *signed_texts(day.stays),
             *event_strips(events, tracing_of, Style(), when),
             *method((event.finding for event in events), authors, screened),
         ),
@@ -79,7 +80,7 @@ def _wanting(day: Day, now: float) -> Iterator[str]:
         yield f"{behind} episodes are not wholly reported"
 
 
-def _about(day: Day, now: float, wanting: Sequence[str]) -> Mapping[str, str]:
+def _about(day: Day, now: float, wanting: Sequence[str]) -> dict[str, str]:
     leads = sorted({f"{', '.join(s.episode.leads)}, {s.episode.fs:g} Hz" for s in day.stays})
     return {
         "Patch": day.patch_id,
@@ -88,9 +89,20 @@ def _about(day: Day, now: float, wanting: Sequence[str]) -> Mapping[str, str]:
         "Leads": "; ".join(leads) or "nothing came",
         "Episodes": str(len(day.stays)),
         "State": f"preliminary: {'; '.join(wanting)}" if wanting else "final: all that came is in it",
-        "Reviewed": "by nobody yet",
+        "Reviewed": reviewed(day),
         "Printed": moment(now),
     }
+
+
+def reviews(day: Day) -> tuple[int, int]:
+    """How many of how many reports a person has signed."""
+    return sum(stay.view.signing.signed is not None for stay in day.stays), len(day.stays)
+
+
+def reviewed(day: Day) -> str:
+    count, of = reviews(day)
+    by = sorted({s.view.signing.signed.who for s in day.stays if s.view.signing.signed})
+    return f"{count} of {of} episodes, by {', '.join(by)}" if count else "by nobody yet"
 
 
 def _not_analysed(day: Day, lost_s: float | None) -> Iterator[str]:
