@@ -48,7 +48,7 @@ class Annotation:
     def finding(self) -> Finding | None:
         """As a finding, which no rule and no network decided; None where it says that one is wrong.
 
-        A beat that was corrected keeps its R peak where that still lies in it; a new one has its in the middle.
+        A beat that was corrected keeps its R peak where that still lies in it; a new one's is its middle.
         """
         mark = self.mark
         if mark.label is None:

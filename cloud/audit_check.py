@@ -51,10 +51,10 @@ DELETED = " union all ".join(
     for kind in ("segment", "report", "alert")
 )
 UNTOLD = f"select kind, id from ({STORED}) union {DELETED} except select kind, id from ({CREATED})"  # noqa: S608
-KEPT = (
-    "(report_id is null or report_id not in (select report_id from audit"
-    f" where what = '{What.DELETED}' and report_id is not null))"
-)
+KEPT = f"""
+(report_id is null
+or report_id not in (select report_id from audit where what = '{What.DELETED}' and report_id is not null))
+"""  # noqa: S608
 GONE = f"""
 select kind, id, max(number) from ({CREATED})
 where (kind, id) not in (select kind, id from ({STORED}) union {DELETED}) group by kind, id order by 3

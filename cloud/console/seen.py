@@ -14,8 +14,8 @@ from cloud.alerts import State
 from cloud.annotations import Annotation
 from cloud.assignments import Assignments
 from cloud.chain import Head
+from cloud.drafts import Standing, Written
 from cloud.roles import EVERYWHERE, LOCAL, UNASSIGNED, Action, Assignment, Person, may
-from cloud.signing import Standing, Written
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Episode, Event, Patch, Store, StoredAlert, StoredFinding, TechnicalAlert
 from models.anyecg.evidence import Evidence
@@ -53,6 +53,10 @@ class Seen:
     def patch(self, patch_id: str, action: Action) -> bool:
         """Whether they may do that to the patch as it is now."""
         return self._sees(action, patch_id, time.time())
+
+    def may(self, action: Action, episode: Episode) -> bool:
+        """Whether they may do that to what was recorded then."""
+        return self._sees(action, episode.patch_id, *_span(episode))
 
     def episode(self, episode_id: str) -> Episode | None:
         episode = self._store.episode(episode_id)

@@ -11,7 +11,7 @@ from typing import Any
 from cloud.alerts import State
 from cloud.citations import Cited, pieces
 from cloud.console.seen import Seen
-from cloud.signing import Standing
+from cloud.drafts import Standing
 from cloud.store import Episode, Patch, StoredAlert, StoredFinding
 from models.anyecg.evidence import Evidence
 from models.verdicts import LABELS, DecidedBy, Priority, Report
