@@ -84,7 +84,7 @@ def framed(narrative: str) -> Frame:
     origin, *rest = narrative.split("\n")
     kept = tuple(line for line in rest if line == FOOT or line.startswith(NOT_NORMAL.partition("{")[0]))
     return Frame(
-        origin=origin.removesuffix(REVIEW).rstrip() or "AI-generated.",
+        origin=origin.removesuffix(REVIEW).rstrip(),
         sentences=tuple(line for line in rest if line not in kept),
         kept=kept,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 
 from cloud.console.seen import Seen
@@ -18,9 +18,11 @@ from cloud.prints.strip import Style
 from cloud.prints.tracing import of_episode
 from cloud.prints.typeset import Block, Document, How, caution, chart, heading, new_page, note, pairs, table
 from models.anyecg.evidence import Span
+from models.errors import UsageError
 from models.verdicts import LABELS, Kind
 
 HOUR_S = 3600.0
+MOST_S = 7 * DAY_S
 RUNS = ("VF", "VT", "PAUSE", "AFIB", "BRADY", "TACHY", "B", "T")  # whose longest is told
 MOST_ALERTS = 40
 
@@ -32,6 +34,8 @@ def day_report(seen: Seen, patch_id: str, begin: float, end: float, now: float) 
         UsageError: the moments are in the wrong order, or more than a week apart.
         UnknownPatchError: nothing was ever heard of the patch.
     """
+    if end - begin > MOST_S:
+        raise UsageError(f"This report is of a week at most, not of {(end - begin) / DAY_S:.1f} days.")
     day = gathered(seen, patch_id, begin, end)
     stay_of = {stay.episode.id: stay for stay in day.stays}
 
@@ -39,7 +43,7 @@ def day_report(seen: Seen, patch_id: str, begin: float, end: float, now: float) 
         return moment(stay_of[event.episode_id].utc(event.finding.first / event.fs))
 
     tracing_of = cache(lambda episode_id: of_episode(seen, episode_id))
-    wanting = list(_wanting(day, now))
+    wanting = list(wanting_of(day, now))
     authors = [stay.view.report.model for stay in day.stays if stay.view.report]
     screened = {model for stay in day.stays for model in screeners(seen.parts(stay.episode.id))}
     events = day.events
@@ -50,12 +54,12 @@ def day_report(seen: Seen, patch_id: str, begin: float, end: float, now: float) 
         foot=FOOT,
         blocks=(
             pairs(_about(day, now, wanting) | {"Audit head": said_of(seen.audit_head())}),
-            caution(*_not_analysed(day, _patch_lost_s(seen, patch_id))),
-            *_rates(day.heart),
-            *found_table(events, when, _share(day.heart, events)),
-            *_longest(events, when),
-            *_alerts(seen, day),
-            *_hours(day),
+            caution(*not_analysed(day, patch_lost_s(seen, patch_id))),
+            *rates(day.heart),
+            *found_table(events, when, share(day.heart, events)),
+            *longest_runs(events, when),
+            *alerts_table(seen, day),
+            *trends(day),
             *signed_texts(day.stays),
             *event_strips(events, tracing_of, Style(), when),
             *method((event.finding for event in events), authors, screened),
@@ -66,7 +70,7 @@ def day_report(seen: Seen, patch_id: str, begin: float, end: float, now: float) 
 # -- page 1 -------------------------------------------------------------------------------------------------
 
 
-def _wanting(day: Day, now: float) -> Iterator[str]:
+def wanting_of(day: Day, now: float) -> Iterator[str]:
     if day.end > now:
         yield "the time is not over"
     going = sum(not stay.episode.final for stay in day.stays)
@@ -105,15 +109,15 @@ def reviewed(day: Day) -> str:
     return f"{count} of {of} episodes, by {', '.join(by)}" if count else "by nobody yet"
 
 
-def _not_analysed(day: Day, lost_s: float | None) -> Iterator[str]:
+def not_analysed(day: Day, lost_s: float | None) -> Iterator[str]:
     whole, read = day.end - day.begin, day.heart
     came_s = sum(b - a for a, b in day.came)
     waiting = max(0.0, came_s - read.analysed_s - read.dark_s)
     yield (
-        f"Analysable time: {_long(read.analysed_s)} of {lasting(whole)}. {_long(came_s)} came as episodes: "
-        f"of them {_long(read.dark_s)} could not be read and {_long(waiting)} are not analysed yet."
+        f"Analysable time: {long(read.analysed_s)} of {lasting(whole)}. {long(came_s)} came as episodes: "
+        f"of them {long(read.dark_s)} could not be read and {long(waiting)} are not analysed yet."
     )
-    yield f"Outside the episodes, {_long(whole - came_s)}, no sample came here and nothing was analysed here."
+    yield f"Outside the episodes, {long(whole - came_s)}, no sample came here and nothing was analysed here."
     yield _of_minutes(day)
     yield "No alerts is not normal: what did not come and what could not be read may hide something."
     if lost_s:
@@ -135,20 +139,20 @@ def _of_minutes(day: Day) -> str:
     missing, dark = (sum(getattr(row, name) for row in day.minutes) for name in ("missing_s", "unreadable_s"))
     lacking = max(0.0, day.end - day.begin - 60 * len(day.minutes))
     return (
-        f"By {len(day.minutes)} minute rows {_long(missing)} did not reach the edge and {_long(dark)} could "
-        f"not be read there; of {_long(lacking)} there is no row."
+        f"By {len(day.minutes)} minute rows {long(missing)} did not reach the edge and {long(dark)} could "
+        f"not be read there; of {long(lacking)} there is no row."
     )
 
 
-def _patch_lost_s(seen: Seen, patch_id: str) -> float | None:
+def patch_lost_s(seen: Seen, patch_id: str) -> float | None:
     return next((p.not_analysed_s for p in seen.patches() if p.patch_id == patch_id), None)
 
 
-def _long(seconds: float) -> str:
+def long(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 120 else lasting(seconds)
 
 
-def _rates(read: Heart) -> Iterator[Block]:
+def rates(read: Heart) -> Iterator[Block]:
     def row(name: str, rate: Rate | None) -> list[str]:
         known = ("not measured", "") if rate is None else (f"{rate.bpm:.0f} /min", moment(rate.at))
         return [name, *known]
@@ -165,7 +169,7 @@ def _rates(read: Heart) -> Iterator[Block]:
     )
 
 
-def _share(read: Heart, events: Sequence[Event]) -> Callable[[str], str]:
+def share(read: Heart, events: Sequence[Event]) -> Callable[[str], str]:
     """Burden: of beats their share of all beats, of what lasts its share of the analysable time."""
     spans: dict[str, list[Event]] = defaultdict(list)
     for event in events:
@@ -182,7 +186,7 @@ def _share(read: Heart, events: Sequence[Event]) -> Callable[[str], str]:
     return said
 
 
-def _longest(events: Sequence[Event], when: Callable[[Event], str]) -> Iterator[Block]:
+def longest_runs(events: Sequence[Event], when: Callable[[Event], str]) -> Iterator[Block]:
     """Pauses and runs, with when."""
     found = {}
     for label in sorted(RUNS, key=gravity):
@@ -195,7 +199,7 @@ def _longest(events: Sequence[Event], when: Callable[[Event], str]) -> Iterator[
     yield pairs(found)
 
 
-def _alerts(seen: Seen, day: Day) -> Iterator[Block]:
+def alerts_table(seen: Seen, day: Day) -> Iterator[Block]:
     causes = [
         cause
         for stored in seen.alerts(100_000)
@@ -219,16 +223,12 @@ def _alerts(seen: Seen, day: Day) -> Iterator[Block]:
 # -- trends -------------------------------------------------------------------------------------------------
 
 
-def _hours(day: Day) -> Iterator[Block]:
+def trends(day: Day, name: str = "Hour by hour", seconds: float = HOUR_S) -> Iterator[Block]:
     yield new_page()
     yield heading("Trends")
     yield chart(rates_chart(day.begin, day.end, list(_bars(day)), day.minutes))
-    yield heading("Hour by hour")
-    head = ("Hour", "Came", "Analysable", "Beats", "Lowest", "Mean", "Highest", "V", "S", "AF", "Pauses")
-    columns: dict[str, How] = {name: "left" if name == "Hour" else "right" for name in head}
-    if day.minutes:
-        columns |= dict.fromkeys(("Edge: V", "Edge: S", "Edge: AF", "Edge: no signal"), "right")
-    yield table(columns, (_hour(day, hour) for hour in _each_hour(day)))
+    yield heading(name)
+    yield figures_table(name.split(maxsplit=1)[0], day, each(day, seconds))
     yield note(
         "Rates in /min. The edge's own columns are its screener's estimates."
         if day.minutes
@@ -236,14 +236,23 @@ def _hours(day: Day) -> Iterator[Block]:
     )
 
 
-def _each_hour(day: Day) -> Iterator[Span]:
-    begin = day.begin // HOUR_S * HOUR_S
+def figures_table(name: str, day: Day, spans: Iterable[Span]) -> Block:
+    head = (name, "Came", "Analysable", "Beats", "Lowest", "Mean", "Highest", "V", "S", "AF", "Pauses")
+    columns: dict[str, How] = {title: "left" if title == name else "right" for title in head}
+    if day.minutes:
+        columns |= dict.fromkeys(("Edge: V", "Edge: S", "Edge: AF", "Edge: no signal"), "right")
+    return table(columns, (figures_of(day, span) for span in spans))
+
+
+def each(day: Day, seconds: float) -> Iterator[Span]:
+    """Its hours, or its days, of UTC; the first and the last may be shorter."""
+    begin = day.begin // seconds * seconds
     while begin < day.end:
-        yield max(begin, day.begin), min(begin + HOUR_S, day.end)
-        begin += HOUR_S
+        yield max(begin, day.begin), min(begin + seconds, day.end)
+        begin += seconds
 
 
-def _hour(day: Day, hour: Span) -> list[str]:
+def figures_of(day: Day, hour: Span) -> list[str]:
     stays = [stay for stay in day.stays if stay.span[0] < hour[1] and stay.span[1] > hour[0]]
     read = sum((stay.heart(hour) for stay in stays), Heart())
     counts: dict[str, int] = defaultdict(int)
@@ -258,12 +267,12 @@ def _hour(day: Day, hour: Span) -> list[str]:
     came = shared(day.came, hour)
     return [
         moment(hour[0])[:16],
-        _long(came) if came else "",
-        _long(read.analysed_s) if came else "",
+        long(came) if came else "",
+        long(read.analysed_s) if came else "",
         *([str(read.beats)] if came else [""]),
         *("" if rate is None else f"{rate:.0f}" for rate in rates),
         *(str(counts[label]) if came else "" for label in ("V", "S")),
-        (_long(af_s) if af_s else "0") if came else "",
+        (long(af_s) if af_s else "0") if came else "",
         str(counts["PAUSE"]) if came else "",
         *_edge_hour(day, hour),
     ]
@@ -277,7 +286,7 @@ def _edge_hour(day: Day, hour: Span) -> list[str]:
         return ["no rows", "", "", ""]
     lost = sum(row.missing_s + row.unreadable_s for row in rows)
     v, s, af = sum(r.n_v for r in rows), sum(r.n_s for r in rows), sum(r.af_s for r in rows)
-    return [str(v), str(s), _long(af), _long(lost)]
+    return [str(v), str(s), long(af), long(lost)]
 
 
 def _bars(day: Day) -> Iterator[Bar]:
