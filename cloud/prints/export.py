@@ -2,9 +2,9 @@
 
 WFDB: a record a tracing; beats by their symbol at the R peak, rhythms as changes of rhythm, and of everything
 that lasts a note with how sure it is. What people marked is labelled data: asked for, it is the record's
-`.atr`, the model's findings are its `.model`, and a JSON beside them has every word that was written. EDF+ has
-no word for a missing sample, so that a tracing with gaps becomes several files. Nothing is resampled, filtered
-or filled in.
+`.atr`, the model's findings are its `.model`, and a JSON beside them has every word that was written.
+EDF+ has no word for a missing sample, so that a tracing with gaps becomes several files. Nothing is
+resampled, filtered or filled in.
 """
 
 from __future__ import annotations

@@ -185,9 +185,7 @@ def _traced(seen: Seen, episode: Episode, first: int, last: int) -> Tracing:
         missing=missing,
         lead_off=tuple(span for part in parts for span in part.lead_off),
         findings=tuple(f for f in found if f.first <= last and f.last >= first),
-        people=tuple(
-            p for p in seen.annotations(episode.id) if p.mark.first <= last and p.mark.last >= first
-        ),
+        people=tuple(p for p in marked if p.mark.first <= last and p.mark.last >= first),
         clock=Clock(utc_0=episode.utc_0, fs=episode.clock_fs),
     )
 
