@@ -60,6 +60,7 @@ def day_report(seen: Seen, patch_id: str, begin: float, end: float, now: float) 
             *longest_runs(events, when),
             *alerts_table(seen, day),
             *trends(day),
+            *hour_by_hour(day),
             *signed_texts(day.stays),
             *event_strips(events, tracing_of, Style(), when),
             *method((event.finding for event in events), authors, screened),
@@ -223,12 +224,15 @@ def alerts_table(seen: Seen, day: Day) -> Iterator[Block]:
 # -- trends -------------------------------------------------------------------------------------------------
 
 
-def trends(day: Day, name: str = "Hour by hour", seconds: float = HOUR_S) -> Iterator[Block]:
+def trends(day: Day) -> Iterator[Block]:
     yield new_page()
     yield heading("Trends")
     yield chart(rates_chart(day.begin, day.end, list(_bars(day)), day.minutes))
-    yield heading(name)
-    yield figures_table(name.split(maxsplit=1)[0], day, each(day, seconds))
+
+
+def hour_by_hour(day: Day) -> Iterator[Block]:
+    yield heading("Hour by hour")
+    yield figures_table("Hour", day, each(day, HOUR_S))
     yield note(
         "Rates in /min. The edge's own columns are its screener's estimates."
         if day.minutes

@@ -26,6 +26,7 @@ from cloud.prints.day import (
     wanting_of,
 )
 from cloud.prints.events import Event
+from cloud.prints.figures import shared
 from cloud.prints.report import screeners
 from cloud.prints.sections import FOOT, event_strips, final, found_table, method, said_of, signed_texts
 from cloud.prints.stays import DAY_S, Day, Stay, gathered
@@ -84,11 +85,13 @@ def study_report(seen: Seen, patch_id: str, at: float | None, now: float) -> Doc
             *longest_runs(events, when_of),
             *_by_the_edge(day),
             *_symptoms(list(symptoms(seen, day))),
-            *trends(day, "Day by day", DAY_S),
+            *trends(day),
+            *_every("Day by day", day, DAY_S),
             *alerts_table(seen, day),
             *signed_texts(day.stays),
             *event_strips(events, tracing_of, Style(), when_of),
-            *_hours(day),
+            new_page(),
+            *_every("Hour by hour", day, HOUR_S),
             *method((event.finding for event in events), authors, screened),
         ),
     )
@@ -204,7 +207,14 @@ def _symptoms(felt: list[Symptom]) -> Iterator[Block]:
         yield note(f"{len(felt) - MOST_SYMPTOMS} more are not listed.")
 
 
-def _hours(day: Day) -> Iterator[Block]:
-    yield new_page()
-    yield heading("Hour by hour")
-    yield figures_table("Hour", day, each(day, HOUR_S))
+def _every(name: str, day: Day, seconds: float) -> Iterator[Block]:
+    """Of each day, or hour, in which something came or was heard."""
+    came, heard = day.came, {row.begin // seconds for row in day.minutes}
+    spans = list(each(day, seconds))
+    told = [span for span in spans if span[0] // seconds in heard or shared(came, span)]
+    yield heading(name)
+    yield figures_table(name.split(maxsplit=1)[0], day, told)
+    yield note(
+        f"Rates in /min. Of {len(spans) - len(told)} of {len(spans)} nothing came and no minute row tells: "
+        "they are not listed. The edge's own columns, where they are, are its screener's estimates."
+    )
