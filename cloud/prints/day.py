@@ -7,12 +7,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 
 from cloud.console.seen import Seen
-from cloud.console.views import NOT_ASSESSED, lasting, moment
+from cloud.console.views import NOT_ASSESSED, WORDING, lasting, moment
 from cloud.prints.chart import Bar, rates_chart
 from cloud.prints.events import Event, gravity
 from cloud.prints.figures import Heart, Rate, shared
 from cloud.prints.report import screeners
-from cloud.prints.sections import FOOT, event_strips, final, found_table, method, said_of, signed_texts
+from cloud.prints.sections import (
+    FOOT,
+    UNCONFIRMED,
+    event_strips,
+    final,
+    found_table,
+    method,
+    said_of,
+    signed_texts,
+)
 from cloud.prints.stays import DAY_S, Day, gathered
 from cloud.prints.strip import Style
 from cloud.prints.tracing import of_episode
@@ -24,6 +33,7 @@ from models.verdicts import LABELS, Kind
 HOUR_S = 3600.0
 MOST_S = 7 * DAY_S
 RUNS = ("VF", "VT", "PAUSE", "AFIB", "BRADY", "TACHY", "B", "T")  # whose longest is told
+NAMED = {"PAUSE": "Pauses", "AFIB": "Atrial fibrillation"}  # told also where there is none
 MOST_ALERTS = 40
 
 
@@ -51,7 +61,7 @@ def day_report(seen: Seen, patch_id: str, begin: float, end: float, now: float) 
         title="Day report" if end - begin <= DAY_S else "Report of several days",
         head=f"Patch {patch_id} · {moment(begin)} to {moment(end)}",
         state=final(bool(wanting), *reviews(day)),
-        foot=FOOT,
+        foot=foot(day),
         blocks=(
             pairs(_about(day, now, wanting) | {"Audit head": said_of(seen.audit_head())}),
             caution(*not_analysed(day, patch_lost_s(seen, patch_id))),
@@ -63,7 +73,7 @@ def day_report(seen: Seen, patch_id: str, begin: float, end: float, now: float) 
             *hour_by_hour(day),
             *signed_texts(day.stays),
             *event_strips(events, tracing_of, Style(), when),
-            *method((event.finding for event in events), authors, screened),
+            *method((event.finding for event in events), authors, screened, confirmed(day)),
         ),
     )
 
@@ -108,6 +118,18 @@ def reviewed(day: Day) -> str:
     count, of = reviews(day)
     by = sorted({s.view.signing.signed.who for s in day.stays if s.view.signing.signed})
     return f"{count} of {of} episodes, by {', '.join(by)}" if count else "by nobody yet"
+
+
+def foot(day: Day) -> str:
+    count, of = reviews(day)
+    return f"AI-generated; the text of {count} of {of} reports reviewed. {WORDING}" if count else FOOT
+
+
+def confirmed(day: Day) -> str:
+    count, of = reviews(day)
+    if not count:
+        return UNCONFIRMED
+    return f"The text of {count} of {of} reports was reviewed; findings and numbers are AI-generated."
 
 
 def not_analysed(day: Day, lost_s: float | None) -> Iterator[str]:
@@ -195,8 +217,8 @@ def longest_runs(events: Sequence[Event], when: Callable[[Event], str]) -> Itera
         if own:
             longest = max(own, key=lambda event: (event.seconds, -event.finding.first))
             found[f"Longest {label}"] = f"{longest.seconds:.1f} s, {when(longest)}; {len(own)} in all"
-        elif label == "PAUSE":
-            found["Pauses"] = "none found in what was analysed"
+        elif label in NAMED:
+            found[NAMED[label]] = "none found in what was analysed"
     yield pairs(found)
 
 

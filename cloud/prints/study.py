@@ -12,8 +12,10 @@ from cloud.prints import marks
 from cloud.prints.day import (
     HOUR_S,
     alerts_table,
+    confirmed,
     each,
     figures_table,
+    foot,
     long,
     longest_runs,
     not_analysed,
@@ -28,7 +30,7 @@ from cloud.prints.day import (
 from cloud.prints.events import Event
 from cloud.prints.figures import shared
 from cloud.prints.report import screeners
-from cloud.prints.sections import FOOT, event_strips, final, found_table, method, said_of, signed_texts
+from cloud.prints.sections import event_strips, final, found_table, method, said_of, signed_texts
 from cloud.prints.stays import DAY_S, Day, Stay, gathered
 from cloud.prints.strip import Style
 from cloud.prints.tracing import UnknownPatchError, of_episode
@@ -76,7 +78,7 @@ def study_report(seen: Seen, patch_id: str, at: float | None, now: float) -> Doc
         title="End-of-study report",
         head=f"Patch {patch_id} · {moment(day.begin)} to {moment(day.end)}",
         state=final(bool(wanting), *reviews(day)),
-        foot=FOOT,
+        foot=foot(day),
         blocks=(
             pairs(_about(seen, day, assignment, now, wanting)),
             caution(*not_analysed(day, patch_lost_s(seen, patch_id))),
@@ -92,7 +94,7 @@ def study_report(seen: Seen, patch_id: str, at: float | None, now: float) -> Doc
             *event_strips(events, tracing_of, Style(), when_of),
             new_page(),
             *_every("Hour by hour", day, HOUR_S),
-            *method((event.finding for event in events), authors, screened),
+            *method((event.finding for event in events), authors, screened, confirmed(day)),
         ),
     )
 
@@ -188,7 +190,7 @@ def _symptoms(felt: list[Symptom]) -> Iterator[Block]:
         return
     count = sum(bool(one.found) for one in felt)
     yield note(
-        f"{len(felt)} presses of the patient's button; near {count} something was found, within "
+        f"Presses of the patient's button: {len(felt)}. Near {count} of them something was found, within "
         f"{NEAR_S:.0f} s before or after."
     )
     yield table(

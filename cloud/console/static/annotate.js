@@ -7,6 +7,7 @@ const fs = Number(box.dataset.fs);
 const path = `/api/episodes/${box.dataset.episode}`;
 const rail = document.createElement("div");
 rail.className = "rail";
+const LANE = 22; // px
 let bounds = null; // of the strip: { first, count }, in samples
 let begun = null; // s: where a click on the strip began a span
 
@@ -34,12 +35,21 @@ function marked(mark) {
   return span;
 }
 
-// As wide as the whole strip, inside what scrolls.
+// As wide as the whole strip, inside what scrolls; a mark whose words would cover another's goes a lane lower.
 function follow() {
   const space = strip.querySelector(".space");
-  if (!space || !bounds) return;
-  if (rail.parentNode !== space.parentNode) space.after(rail);
+  if (!space || !bounds || rail.style.width === `${space.offsetWidth}px`) return;
+  space.after(rail);
   rail.style.width = `${space.offsetWidth}px`;
+  const ends = [];
+  for (const mark of rail.children) {
+    const from = mark.offsetLeft;
+    const free = ends.findIndex((end) => end < from);
+    const lane = free >= 0 ? free : ends.length;
+    ends[lane] = from + Math.max(mark.offsetWidth, mark.firstChild.offsetWidth) + 6;
+    mark.style.top = `${2 + lane * LANE}px`;
+  }
+  rail.style.height = `${4 + Math.max(1, ends.length) * LANE}px`;
 }
 
 function seconds(event) {

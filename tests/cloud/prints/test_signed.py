@@ -137,6 +137,8 @@ def test_a_day_tells_what_was_signed_in_it(own: SqliteStore, episode_id: str) ->
     sign(own, episode_id)
     assert day().state == "FINAL, REVIEWED"
     assert "1 of 1 episodes, by weber" in words(day())
+    assert day().foot.startswith("AI-generated; the text of 1 of 1 reports reviewed.")
+    assert "not yet reviewed" not in words(day())
     assert "Palpitations at noon." in words(day())
 
 
@@ -274,7 +276,7 @@ def test_a_symptom_is_told_with_the_rhythm_near_it(
     assert felt.rate is not None
     assert 47 <= felt.read_s <= 50  # of 50 s, 2.5 s are a gap
     said = words(study_report(everything(assigned), "excerpt", None, NOW))
-    assert "1 presses of the patient's button; near 1 something was found" in said
+    assert "Presses of the patient's button: 1. Near 1 of them something was found" in said
 
 
 def test_the_command_prints_a_study_and_exports_what_people_marked(
