@@ -116,7 +116,7 @@ if (form) {
   });
   form.querySelector("[data-do=wrong]").addEventListener("click", () => send(null));
   strip.addEventListener("click", (event) => {
-    if (!bounds || event.target.closest(".rail") || !event.target.closest(".space")) return;
+    if (!bounds || !event.target.closest(".space") || strip.querySelector(".measure[aria-pressed=true]")) return;
     const at = seconds(event);
     [form.from.value, form.to.value] = [Math.min(begun ?? at, at), Math.max(begun ?? at, at)].map(round);
     begun = begun === null ? at : null;
