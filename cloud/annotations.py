@@ -129,8 +129,9 @@ class Annotations:
                 raise TakenError(one)
         if mark.replaces in every:
             before = every[mark.replaces].mark
-            kept = {"label": before.label, "first": before.first, "last": before.last}
-            return {**every[mark.replaces].replaced, **kept}
+            known = every[mark.replaces].replaced
+            label = before.label or known.get("label")  # of what was said to be wrong
+            return {**known, "label": label, "first": before.first, "last": before.last}
         row = self._memory.one(
             "select label, first, last, evidence from findings where id = ? and episode_id = ?",
             *(mark.replaces, episode_id),

@@ -149,8 +149,9 @@ class Signing:
         """Whether what its citations speak of has changed: the report was made anew of the same parts."""
         return bool(
             self._memory.scalar(
-                "select exists (select 1 from audit where report_id = ? and what = ? and number > ?)",
-                *(row.report_id, What.REPORT_RENEWED, row.head.number),
+                "select exists (select 1 from audit"
+                " where episode_id = ? and report_id = ? and what = ? and number > ?)",
+                *(row.episode_id, row.report_id, What.REPORT_RENEWED, row.head.number),
             )
         )
 

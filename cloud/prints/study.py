@@ -10,13 +10,9 @@ from cloud.console.seen import Seen
 from cloud.console.views import lasting, moment
 from cloud.prints import marks
 from cloud.prints.day import (
-    HOUR_S,
     alerts_table,
     confirmed,
-    each,
-    figures_table,
     foot,
-    long,
     longest_runs,
     not_analysed,
     patch_lost_s,
@@ -24,11 +20,11 @@ from cloud.prints.day import (
     reviewed,
     reviews,
     share,
-    trends,
     wanting_of,
 )
 from cloud.prints.events import Event
 from cloud.prints.figures import shared
+from cloud.prints.hours import HOUR_S, each, figures_table, long, trends
 from cloud.prints.report import screeners
 from cloud.prints.sections import event_strips, final, found_table, method, said_of, signed_texts
 from cloud.prints.stays import DAY_S, Day, Stay, gathered

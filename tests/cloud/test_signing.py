@@ -291,7 +291,7 @@ def test_of_two_who_correct_the_same_the_second_is_told_who_was_first(
     again = marks.add(report.episode_id, MARSH, replace(wrong, label="S", replaces=first.id), now=7.0)
     assert marks.standing(report.episode_id) == [again]
     assert len(marks.every(report.episode_id)) == 2
-    assert again.replaced == {"label": None, "first": 10, "last": 20, "r_peak": 15}
+    assert again.replaced == {"label": "V", "first": 10, "last": 20, "r_peak": 15}
 
 
 @pytest.mark.parametrize(
