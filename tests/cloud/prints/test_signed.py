@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json
 import sqlite3
-import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,6 +16,7 @@ import wfdb
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import anyecg
 from cloud.annotations import Mark
 from cloud.assignments import Assignments
 from cloud.chain import sha256_of_text
@@ -32,10 +31,10 @@ from cloud.prints.typeset import Document, pages, pdf
 from cloud.roles import LOCAL, Person, Role
 from cloud.sqlite_store import SqliteStore
 from models.ecg import Segment
+from models.errors import UsageError
 from models.verdicts import LABELS
 from models.wire import encode_segment
 
-ROOT = Path(__file__).resolve().parents[3]
 UTC_0 = 1_700_000_000.0
 NOW = UTC_0 + 3600
 WEBER = Person(name="weber", role=Role.CLINICIAN, wards=frozenset({"A"}))
@@ -280,29 +279,22 @@ def test_a_symptom_is_told_with_the_rhythm_near_it(
 
 
 def test_the_command_prints_a_study_and_exports_what_people_marked(
-    assigned: SqliteStore, tmp_path: Path
+    assigned: SqliteStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "cloud.toml"
     config.write_text(f'store = "sqlite:///{Path(assigned._path).as_posix()}"\n', encoding="utf-8")
 
-    def anyecg(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "anyecg", "cloud", *words, "--config", str(config)]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
+    def run(*words: str) -> None:
+        anyecg.app(["cloud", *words, "--config", str(config)], standalone_mode=False)
 
     out = tmp_path / "study.pdf"
-    done = anyecg("print", "study", "--patch", "excerpt", "-o", str(out))
-    assert done.returncode == 0, done.stderr
+    run("print", "study", "--patch", "excerpt", "-o", str(out))
     assert out.read_bytes().startswith(b"%PDF")
     times = ["--from", "2023-11-14", "--to", "2023-11-16"]
-    done = anyecg("export", "--patch", "excerpt", *times, "--people", "-o", str(tmp_path / "x"))
-    assert [Path(line).suffix for line in done.stdout.split()] == [
-        ".hea",
-        ".dat",
-        ".atr",
-        ".model",
-        ".json",
-        "",
-    ]
-    refused = anyecg("print", "month", "--patch", "excerpt", "-o", str(out))
-    assert "There is no print 'month'" in refused.stderr
-    assert "needs --patch ID" in anyecg("print", "study", "-o", str(out)).stderr
+    run("export", "--patch", "excerpt", *times, "--people", "-o", str(tmp_path / "x"))
+    suffixes = [Path(line).suffix for line in capsys.readouterr().out.split()]
+    assert suffixes == [".hea", ".dat", ".atr", ".model", ".json", ""]
+    with pytest.raises(UsageError, match="There is no print 'month'"):
+        run("print", "month", "--patch", "excerpt", "-o", str(out))
+    with pytest.raises(UsageError, match="A study needs --patch ID"):
+        run("print", "study", "-o", str(out))
