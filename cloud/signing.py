@@ -137,9 +137,9 @@ class Signing:
         `begin` to before `end` (Unix seconds; an assignment's bounds). None: nobody has signed one."""
         row = self._memory.one(
             "select episode_id, for_patient as text, who, at from signatures s where for_patient != ''"
-            " and (?1 is null or episode_id = ?1) and (?2 is null or not exists ("
-            " select 1 from segments g where g.episode_id = s.episode_id and not coalesce(g.patch_id = ?2"
-            " and utc_0 + first / clock_fs >= ?3 and utc_0 + last / clock_fs < ?4, 0)))"
+            " and (?1 is null or episode_id = ?1) and (?2 is null or coalesce(("
+            " select min(coalesce(g.patch_id = ?2 and utc_0 + first / clock_fs >= ?3"
+            " and utc_0 + last / clock_fs < ?4, 0)) from segments g where g.episode_id = s.episode_id), 0))"
             " order by at desc, id desc limit 1",
             *(episode_id, patch_id, begin, end),
         )

@@ -236,6 +236,13 @@ def test_a_patient_reads_only_a_summary_that_was_signed_and_the_newest(
         assert read(**where).text == "All well."  # type: ignore[arg-type,union-attr]
     for where in ({"patch_id": "q"}, {"patch_id": "p", "begin": 1000.5}, {"patch_id": "p", "end": 1000.5}):
         assert read(**where) is None  # type: ignore[arg-type]
+    with store.writing() as db:
+        db.execute("update segments set utc_0 = null")  # of no known time: whose it is, nobody knows
+    assert read(patch_id="p") is None
+    with store.writing() as db:
+        db.execute("delete from jobs")
+        db.execute("delete from segments")
+    assert read(patch_id="p") is None
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
