@@ -178,6 +178,14 @@ def test_what_is_no_text_is_refused(server: Any, part: Segment, body: str) -> No
 # -- in a browser -------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def unhurried() -> Iterator[None]:
+    """What is stored is shown by loading the page again, which on a busy machine takes its time."""
+    expect.set_options(timeout=20_000)
+    yield
+    expect.set_options(timeout=5_000)
+
+
 @pytest.fixture
 def signed_in(browser: Browser, server: Any, people: Any) -> Iterator[Callable[..., Page]]:
     """A page of a person who signed in; whatever its console says fails the test."""
