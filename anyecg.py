@@ -613,6 +613,10 @@ StoreOf = Annotated[
 
 @cloud_app.command("print")
 def cloud_print(
+    what: Annotated[
+        str | None, typer.Argument(metavar="[study]", help="All days of a patch on one patient.")
+    ] = None,
+    *,
     out: Annotated[
         Path, typer.Option("-o", "--out", metavar="FILE", help=".pdf; of an episode .svg, .png too.")
     ],
@@ -622,12 +626,15 @@ def cloud_print(
     end: To = None,
     config: StoreOf = None,
 ) -> None:
-    """The report of an episode, or of a patch's day, as PDF; an episode's strip as SVG or PNG."""
+    """The report of an episode, of a patch's day or of a study, as PDF; an episode's strip as SVG or PNG."""
     from cloud.prints.command import print_to
+
+    if what not in {None, "study"}:
+        raise UsageError(f"There is no print '{what}': write study, or neither.")
 
     told = os.environ.get("SOURCE_DATE_EPOCH", "")  # reproducible-builds.org: the same bytes again
     now = float(told) if told.isdigit() else time.time()
-    print_to(out, _kept(config), _wanted(episode, patch, start, end), now)
+    print_to(out, _kept(config), _wanted(episode, patch, start, end, study=what is not None), now)
 
 
 @cloud_app.command("export")
@@ -638,12 +645,16 @@ def cloud_export(
     start: From = None,
     end: To = None,
     as_edf: Annotated[bool, typer.Option("--edf", help="EDF+ instead of WFDB.")] = False,
+    by_people: Annotated[
+        bool, typer.Option("--people", help="What people marked as .atr, the findings as .model.")
+    ] = False,
     config: StoreOf = None,
 ) -> None:
     """Samples with the findings as annotations: of an episode, or of all that came of a patch in a time."""
     from cloud.prints.command import export_to
 
-    for path in export_to(out, _kept(config), _wanted(episode, patch, start, end), as_edf=as_edf):
+    wanted = _wanted(episode, patch, start, end)
+    for path in export_to(out, _kept(config), wanted, as_edf=as_edf, by_people=by_people):
         print(path)
 
 
@@ -655,10 +666,12 @@ def _kept(config: Path | None) -> str:
     return load(config, CloudConfig).store
 
 
-def _wanted(episode: str | None, patch: str | None, start: str | None, end: str | None) -> Wanted:
+def _wanted(
+    episode: str | None, patch: str | None, start: str | None, end: str | None, *, study: bool = False
+) -> Wanted:
     from cloud.prints.command import Wanted
 
-    return Wanted(episode=episode, patch=patch, start=start, end=end)
+    return Wanted(episode=episode, patch=patch, start=start, end=end, study=study)
 
 
 @broker_app.command("run")

@@ -17,8 +17,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cloud.chain import ORIGIN, Head, What, Who, canonical, following, sha256_of_text
+from cloud.chain import ORIGIN, Head, What, Who, canonical, following, sha256_of_row, sha256_of_text
 from cloud.memory import Memory
+from cloud.rows import Row
 from cloud.store import Job, Outcome, Written
 from models.ecg import Segment
 from models.errors import DeliveryError
@@ -168,6 +169,19 @@ class Audit:
             sha256=sha256_of_text(stored),
             **details,
         )
+
+    def wrote(self, table: str, what: What, row: Row, *, report_id: str | None = None, **details: Any) -> int:
+        """What a person wrote: put into its table, told of and announced; its id. `row` is all but that."""
+        ident = int(self._memory.scalar(f"select coalesce(max(id), 0) + 1 from {table}"))  # noqa: S608
+        row = {"id": ident, **row}
+        episode_id, now = row["episode_id"], row["at"]
+        self._memory.insert(table, row)
+        patch = self._memory.scalar("select max(patch_id) from segments where episode_id = ?", episode_id)
+        told = {"patch_id": patch, "episode_id": episode_id}
+        details |= {table: ident, "row": sha256_of_row(row)}
+        self.append(what, who=row["who"], now=now, report_id=report_id, **told, **details)
+        self._memory.tell("report" if report_id else "annotation", {**told, "what": what}, now)
+        return ident
 
     def technical(self, what: What, patch_id: str, now: float, **details: str) -> None:
         self.append(what, who=Who.CLOUD, now=now, patch_id=patch_id, **details)

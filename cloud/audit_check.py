@@ -22,7 +22,18 @@ from pathlib import Path
 from typing import Any
 
 from cloud.audit import HEADS, Heads
-from cloud.chain import COLUMNS, ORIGIN, STORED, Head, Row, What, hash_of, inventory
+from cloud.chain import (
+    COLUMNS,
+    ORIGIN,
+    STORED,
+    Head,
+    Row,
+    What,
+    hash_of,
+    inventory,
+    sha256_of_row,
+    sha256_of_text,
+)
 from models.errors import DeliveryError
 
 MOST = 100  # problems told one by one
@@ -40,6 +51,10 @@ DELETED = " union all ".join(
     for kind in ("segment", "report", "alert")
 )
 UNTOLD = f"select kind, id from ({STORED}) union {DELETED} except select kind, id from ({CREATED})"  # noqa: S608
+KEPT = f"""
+(report_id is null
+or report_id not in (select report_id from audit where what = '{What.DELETED}' and report_id is not null))
+"""  # noqa: S608
 GONE = f"""
 select kind, id, max(number) from ({CREATED})
 where (kind, id) not in (select kind, id from ({STORED}) union {DELETED}) group by kind, id order by 3
@@ -52,6 +67,12 @@ CONTENTS = {  # kind: (table, rows that tell of what it holds)
 JSON = {
     "report": "select cast(coalesce(written, report) as blob) from reports where id = ?",
     "alert": "select cast(alert as blob) from alerts where id = ?",
+}
+
+WRITTEN = {  # by people: rows that tell of it, each with its id and hash
+    "revisions": (What.REPORT_EDITED, What.REPORT_EDITED),
+    "signatures": (What.REPORT_SIGNED, What.REPORT_ADDED),
+    "annotations": (What.ANNOTATED, What.ANNOTATED),
 }
 
 
@@ -101,7 +122,7 @@ def verify(path: str, heads: Path | None = None) -> dict[str, Any]:
         walk = Walk(noted)
         for row in db.execute(f"{ROWS} order by number"):
             walk.push(dict(row))
-        found = chained(unknown, walk.problems(), _untold(db), _vanished(db), _differing(db))
+        found = chained(unknown, walk.problems(), _untold(db), _vanished(db), _differing(db), _written(db))
         problems = list(islice(found, MOST))
         count = len(problems) + sum(1 for _ in found) + walk.unsaid
     return {
@@ -251,6 +272,35 @@ def _differing(db: sqlite3.Connection) -> Iterator[Problem]:
             if any(said.get(name) != value for name, value in _hashes(db, kind, ident).items()):
                 text = f"The {kind} {ident} is not stored as row {number} tells."
                 yield Problem(number, Kind.NOT_IN_CHAIN, text)
+
+
+def _written(db: sqlite3.Connection) -> Iterator[Problem]:
+    """What people wrote, where it is not as its row tells; a signature's hash is that of its text."""
+    for table, whats in WRITTEN.items():
+        told = {}
+        for row in db.execute(f"{ROWS} where what in (?, ?) and {KEPT} order by number", whats):
+            details = details_of(row)
+            told[str(details.get(table))] = row["number"], details
+        there = db.execute("select 1 from sqlite_master where name = ?", [table]).fetchone()
+        for row in db.execute(f"select * from {table} order by id") if there else ():  # noqa: S608
+            name = f"entry {row['id']} of {table}"
+            number, details = told.pop(str(row["id"]), (None, {}))
+            if number is None:
+                yield Problem(None, Kind.NOT_IN_CHAIN, f"No row of the chain tells how {name} came.")
+            elif not _as_told(dict(row), details):
+                yield Problem(number, Kind.NOT_IN_CHAIN, f"The {name} is not stored as row {number} tells.")
+        for ident, (number, _) in told.items():
+            text = f"Row {number} tells how entry {ident} of {table} came; it is gone."
+            yield Problem(number, Kind.NOT_IN_STORE, text)
+
+
+def _as_told(row: Row, details: Mapping[str, Any]) -> bool:
+    try:
+        text = details.get("text")
+        bound = text is None or text == row["sha256"] == sha256_of_text(row["text"])
+        return bool(bound and sha256_of_row(row) == details.get("row"))
+    except (TypeError, ValueError, AttributeError):  # bytes, or infinity: nobody ever wrote such a row
+        return False
 
 
 def _hashes(db: sqlite3.Connection, kind: str, ident: str) -> dict[str, str]:

@@ -43,7 +43,8 @@ class What(StrEnum):
     """What was done. "deleted" is done to whatever of segment, report and alert the row names.
 
     A row that begins with "alert" or "report" and has a `sha256` in its details gives that of the whole
-    (its JSON in the store) from then on.
+    (its JSON in the store) from then on. What a person wrote is told with the id of its row of `revisions`,
+    `signatures` or `annotations`, and with the SHA-256 of that row.
     """
 
     ADOPTED = "adopted"  # what was there before the chain: its first row
@@ -55,6 +56,8 @@ class What(StrEnum):
     REPORT_WRITTEN = "report written"  # by a language model, or left to the template with the reason
     REPORT_EDITED = "report edited"
     REPORT_SIGNED = "report signed"
+    REPORT_ADDED = "report addendum"  # to a signed one, with its own signature
+    ANNOTATED = "strip annotated"
     ALERT_RAISED = "alert raised"
     ALERT_RAISED_AGAIN = "alert raised again"
     ALERT_ADDED = "alert added"  # to its history
@@ -102,6 +105,11 @@ def canonical(value: object) -> str:
 
 def sha256_of_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sha256_of_row(row: Mapping[str, Any]) -> str:
+    """Of a stored row, every column of it."""
+    return sha256_of_text(canonical(dict(row)))
 
 
 def hash_of(row: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ The template writes it at once; it stays where a language model is late, fails, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from cloud.analyst import EpisodeAnalyst
 from models.anyecg.chat import answers
@@ -64,3 +64,27 @@ def _narrative(head: str, sentences: Sequence[str], evidence: Evidence) -> str:
     lost = evidence.value("NOT_ANALYSED")
     caution = [NOT_NORMAL.format(lost)] if lost else []
     return "\n".join([f"{head}. {REVIEW}", *sentences, *caution, FOOT])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """A narrative taken apart: a person edits its sentences, and not what they stand in."""
+
+    origin: str  # who wrote it
+    sentences: tuple[str, ...]
+    kept: tuple[str, ...]  # what was not analysed, and what the report is not
+
+    def text(self, sentences: Sequence[str] | None = None) -> str:
+        """Whole, with these sentences or its own."""
+        return "\n".join([self.origin, *(self.sentences if sentences is None else sentences), *self.kept])
+
+
+def framed(narrative: str) -> Frame:
+    """Without the words that nobody has reviewed it: whoever shows it says how that is."""
+    origin, *rest = narrative.split("\n")
+    kept = tuple(line for line in rest if line == FOOT or line.startswith(NOT_NORMAL.partition("{")[0]))
+    return Frame(
+        origin=origin.removesuffix(REVIEW).rstrip(),
+        sentences=tuple(line for line in rest if line not in kept),
+        kept=kept,
+    )

@@ -70,6 +70,18 @@ def _add_symptoms(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="0009")
+def _add_what_people_write(db: Database) -> None:
+    """Revisions and signatures of reports, and what people mark on strips: rows come and never change."""
+    for statement in _WRITTEN.strip().split(";\n"):
+        db.execute(statement)
+    for table in ("revisions", "signatures", "annotations"):
+        db.execute(
+            f"create trigger {table}_no_update before update on {table}"
+            " begin select raise(abort, 'what a person wrote is never changed'); end"
+        )
+
+
 _LANGUAGE = (
     "evidence text",
     "written text",
@@ -229,4 +241,25 @@ create table symptoms (
 ) without rowid;
 create index symptoms_patch on symptoms (patch_id, at);
 create index symptoms_assignment on symptoms (assignment_id, said_at)
+"""
+_WRITTEN = """
+create table revisions (
+    id integer primary key, episode_id text not null, version integer not null, report_id text not null,
+    generated text not null, text text not null, diff text not null, who text not null, at real not null,
+    head_number integer not null, head_hash text not null
+);
+create index revisions_episode on revisions (episode_id, version);
+create table signatures (
+    id integer primary key, episode_id text not null, version integer not null, report_id text not null,
+    addendum integer not null, generated text not null, text text not null, sha256 text not null,
+    for_patient text not null, who text not null, at real not null,
+    head_number integer not null, head_hash text not null
+);
+create index signatures_episode on signatures (episode_id, version);
+create table annotations (
+    id integer primary key, episode_id text not null, first integer not null, last integer not null,
+    label text, leads text not null, comment text not null, who text not null, at real not null,
+    replaces text, replaced text not null
+);
+create index annotations_episode on annotations (episode_id, id)
 """

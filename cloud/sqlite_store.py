@@ -11,6 +11,7 @@ from typing import Any
 
 from cloud.alert_book import AlertBook
 from cloud.alerts import State
+from cloud.annotations import Annotations
 from cloud.audit import HEADS, Audit, Heads
 from cloud.chain import Head, What, Who
 from cloud.commands import Commands
@@ -33,6 +34,7 @@ from cloud.rows import (
     stored_finding,
     timing_of,
 )
+from cloud.signing import Signing
 from cloud.store import (
     Draft,
     Episode,
@@ -69,6 +71,8 @@ class SqliteStore(Memory):
         self.ranges = Ranges(self)
         self.commands = Commands(self)
         self.symptoms = Symptoms(self, self.commands)
+        self.signing = Signing(self, self.audit, self.report)
+        self.annotations = Annotations(self, self.audit)
         self.patient_rules = PatientRules(self, self.audit)
         self.book = AlertBook(self, self.patient_rules, escalation, self.audit)
         self._heads = Heads(Path(path + HEADS))

@@ -27,9 +27,12 @@ from models.verdicts import Alert, Finding, Report
 
 if TYPE_CHECKING:  # they keep their tables in terms of these nouns
     from cloud.alert_book import AlertBook
+    from cloud.annotations import Annotations
+    from cloud.audit import Audit
     from cloud.commands import Commands
     from cloud.patient_rules import PatientRules
     from cloud.ranges import Ranges
+    from cloud.signing import Signing
     from cloud.sqlite_store import SqliteStore
     from cloud.symptoms import Symptoms
     from cloud.trends import Trends
@@ -201,7 +204,8 @@ class Event:
     kind: data
     "segment":   {segment_id, episode_id, patch_id, boot_id, part, final, first, last}
     "findings":  {episode_id, patch_id, findings: [finding...], open: [finding...], removed: [finding id...]}
-    "report":    {episode_id, patch_id, report_id, part}
+    "report":    {episode_id, patch_id, report_id, part}; of what a person wrote {episode_id, patch_id, what}
+    "annotation": {episode_id, patch_id, what}
     "alert":     {change: raised | raised again | added | corrected | seen | acknowledged | resolved
                   | suppressed | undone | escalated, alert: {...}, episode_id, version, who}
     "technical": {change: raised | cleared, technical: {...}}
@@ -260,6 +264,18 @@ class Store(Protocol):
     @property
     def symptoms(self) -> Symptoms:
         """What patients told."""
+
+    @property
+    def signing(self) -> Signing:
+        """What people make of reports, and their signatures."""
+
+    @property
+    def annotations(self) -> Annotations:
+        """What people mark on strips."""
+
+    @property
+    def audit(self) -> Audit:
+        """The chain that tells of everything."""
 
     # -- inbox ---------------------------------------------------------------------------------------
     def commit_segment(self, payload: bytes, segment: Segment, *, seq: int, site: str, now: float) -> Receipt:

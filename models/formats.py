@@ -206,15 +206,17 @@ def write_wfdb(recording: Recording, path: Path, comments: Sequence[str] = ()) -
     )
 
 
-def write_annotations(path: Path, fs: float, rows: Sequence[tuple[int, str, str]]) -> None:
-    """`path`.atr of (sample, WFDB symbol, note) in order of samples; at least one."""
-    _need("wfdb", f"Writing {path}.atr")
+def write_annotations(
+    path: Path, fs: float, rows: Sequence[tuple[int, str, str]], extension: str = "atr"
+) -> None:
+    """`path`.atr or another of (sample, WFDB symbol, note) in order of samples; at least one."""
+    _need("wfdb", f"Writing {path}.{extension}")
     import wfdb
 
     samples, symbols, notes = zip(*rows, strict=True)
     wfdb.wrann(
         path.name,
-        "atr",
+        extension,
         np.array(samples),
         symbol=list(symbols),
         aux_note=list(notes),

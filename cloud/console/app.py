@@ -21,6 +21,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from cloud.ask import MOST, Asked, Asking, UnknownEpisodeError
 from cloud.config import PeopleConfig, RuleConfig
 from cloud.console import alerts, day, disclosure, prints, views
+from cloud.console.annotating import annotating
+from cloud.console.editor import editor
 from cloud.console.live import Hub
 from cloud.console.mine import mine, page_of
 from cloud.console.seen import Seen
@@ -98,6 +100,8 @@ def create_app(
     app.include_router(prints.router())
     app.include_router(day.router(render))
     app.include_router(disclosure.router(store.commands, render))
+    app.include_router(editor(store.signing, render))
+    app.include_router(annotating(store.annotations))
     app.include_router(alerts.routes(store, rules or RuleConfig()))
 
     @app.get("/events", include_in_schema=False, dependencies=[Depends(needs(Action.SEE))])

@@ -91,8 +91,11 @@ def _page(seen: Seen, patch_id: str, on: date, now: float) -> dict[str, Any]:
             symptom_row(s) | {"rhythm": rhythm(s, day.stays, day.minutes), "mark": _marked(seen.mark(s))}
             for s in day.symptoms
         ],
-        "columns": hours.columns(day),
-        "hours": [[row[0][11:], *row[1:]] for row in hours.rows(day)],
+        "columns": hours.columns("Hour", day),
+        "hours": [
+            [row[0][11:], *row[1:]]
+            for row in (hours.figures_of(day, hour) for hour in hours.each(day, hours.HOUR_S))
+        ],
         "few": FEW,
         "about_hours": hours.about(day),
     }

@@ -16,6 +16,7 @@ from cloud.prints.day import day_report
 from cloud.prints.export import Format, zipped
 from cloud.prints.report import episode_report, strip_document
 from cloud.prints.strip import Style, draw
+from cloud.prints.study import study_report
 from cloud.prints.tracing import Tracing, UnknownPatchError, of_episode, utc_of
 from cloud.prints.typeset import pdf, png
 from cloud.roles import Action
@@ -68,12 +69,14 @@ def router() -> APIRouter:
         seen: Exporting,
         episode_id: str,
         form: Annotated[Format, Query(alias="format")] = "wfdb",
+        annotations: Literal["model", "people"] = "model",
         begin: From = None,
         end: To = None,
     ) -> Response:
-        """A zip of WFDB or EDF+ files, with the findings as annotations."""
+        """A zip of WFDB or EDF+ files with the findings as annotations, or also with what people marked."""
         tracing = of_episode(seen, episode_id, begin, end)
-        return _file(zipped([tracing], form), "zip", f"{form}-{episode_id}.zip")
+        made = zipped([tracing], form, by_people=annotations == "people")
+        return _file(made, "zip", f"{form}-{episode_id}.zip")
 
     @routes.get("/patches/{patch_id}/day.pdf", response_class=Response)
     @_told
@@ -86,6 +89,17 @@ def router() -> APIRouter:
         """Between two moments, a week apart at most."""
         document = day_report(seen, patch_id, utc_of(begin), utc_of(end), time.time())
         return _file(pdf(document), "pdf", "day.pdf")
+
+    @routes.get("/patches/{patch_id}/study.pdf", response_class=Response)
+    @_told
+    def study(
+        seen: Seeing,
+        patch_id: str,
+        at: Annotated[Moment | None, Query(description="in the assignment; absent: the newest one")] = None,
+    ) -> Response:
+        """All days of one assignment."""
+        document = study_report(seen, patch_id, None if at is None else utc_of(at), time.time())
+        return _file(pdf(document), "pdf", "study.pdf")
 
     return routes
 

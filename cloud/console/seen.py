@@ -14,11 +14,13 @@ from itertools import pairwise
 from typing import TypeVar
 
 from cloud.alerts import State
+from cloud.annotations import Annotation
 from cloud.assignments import Assignments
 from cloud.chain import Head
 from cloud.commands import Asked
+from cloud.drafts import Standing, Written
 from cloud.quiet import QuietRule
-from cloud.roles import EVERYWHERE, LOCAL, UNASSIGNED, Action, Person, may
+from cloud.roles import EVERYWHERE, LOCAL, UNASSIGNED, Action, Assignment, Person, may
 from cloud.rows import Row
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Episode, Event, Patch, Store, StoredAlert, StoredFinding, TechnicalAlert
@@ -63,6 +65,10 @@ class Seen:
     def patch(self, patch_id: str, action: Action) -> bool:
         """Whether they may do that to the patch as it is now."""
         return self._sees(action, patch_id, time.time())
+
+    def may(self, action: Action, episode: Episode) -> bool:
+        """Whether they may do that to what was recorded then."""
+        return self._sees(action, episode.patch_id, *_span(episode))
 
     def episode(self, episode_id: str) -> Episode | None:
         episode = self._store.episode(episode_id)
@@ -138,10 +144,13 @@ class Seen:
     def report(self, episode_id: str) -> Report | None:
         return self._store.report(episode_id) if self.episode(episode_id) else None
 
+    def reports(self, episode_id: str) -> list[Report]:
+        return self._store.reports(episode_id) if self.episode(episode_id) else []
+
     def evidence(self, report: Report) -> Evidence | None:
         return self._store.evidence(report.id) if self.episode(report.episode_id) else None
 
-    def head(self, report: Report) -> Head | None:
+    def report_head(self, report: Report) -> Head | None:
         """The row of the audit that tells of the report."""
         return self._store.report_head(report) if self.episode(report.episode_id) else None
 
@@ -162,6 +171,28 @@ class Seen:
             if timing.sampled_at is not None and timing.sampled_at >= since.get(patch_id, math.inf):
                 found[patch_id].append(timing.shown_at - timing.sampled_at)
         return found
+
+    def audit_head(self) -> Head:
+        """Of the whole chain, now: a number and a hash, which tell nothing of anybody."""
+        return self._store.audit.head()
+
+    def signing(self, episode_id: str) -> Standing:
+        """What people made of the episode's report."""
+        return self._store.signing.standing(episode_id) if self.episode(episode_id) else Standing()
+
+    def holds(self, written: Written) -> bool:
+        """Whether what it cites is still as it was then."""
+        return not self._store.signing.renewed_since(written)
+
+    def annotations(self, episode_id: str) -> list[Annotation]:
+        """What people marked on its strip, and nobody has replaced."""
+        return self._store.annotations.standing(episode_id) if self.episode(episode_id) else []
+
+    def assignment(self, patch_id: str, at: float | None = None) -> Assignment | None:
+        """Of those that are theirs the one at a moment, Unix seconds, or else the newest."""
+        begin, end = (0.0, time.time()) if at is None else (at, at)
+        held = self._assignments.during(patch_id, begin, end)
+        return next((one for one in reversed(held) if one and may(self.person, Action.SEE, one)), None)
 
     def of(self, events: Sequence[Event]) -> list[Event]:
         """Those of the events that are theirs."""

@@ -14,6 +14,7 @@ from cloud.chain import Head
 from cloud.citations import Cited, pieces
 from cloud.console.evidence import finding_row, lead_rows, not_read
 from cloud.console.seen import Seen
+from cloud.drafts import Standing
 from cloud.store import Episode, Patch, StoredAlert, StoredFinding
 from cloud.symptoms import Symptom
 from models.anyecg.evidence import Evidence
@@ -182,6 +183,7 @@ class EpisodeView:
     head: Head | None  # of the audit, that tells of the report
     analysed_by: tuple[str, str] | None  # network, and the SHA-256 of its weights
     symptoms: list[Symptom]
+    signing: Standing  # what people made of the report
 
     @classmethod
     def of(cls, seen: Seen, episode_id: str) -> EpisodeView | None:
@@ -198,9 +200,10 @@ class EpisodeView:
             evidence=seen.evidence(report) if report else None,
             patient=seen.patient_of(episode),
             parts=tuple(part for part in seen.parts(episode_id) if part.last <= episode.last),
-            head=seen.head(report) if report else None,
+            head=seen.report_head(report) if report else None,
             analysed_by=seen.analysed_by(episode_id),
             symptoms=seen.symptoms_of(episode),
+            signing=seen.signing(episode_id),
         )
 
     def rows(self) -> list[Row]:
@@ -248,6 +251,11 @@ class EpisodeView:
         if self.reported is None or self.reported >= self.episode.last:
             return None
         return lasting((self.episode.last - self.reported) / self.episode.fs)
+
+    def reviewed(self) -> str | None:
+        """By whom and when; None: by nobody yet."""
+        signed = self.signing.signed
+        return f"reviewed by {signed.who} at {moment(signed.at)}" if signed else None
 
     def span(self) -> str:
         e = self.episode

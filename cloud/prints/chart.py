@@ -18,7 +18,8 @@ RIBBON, BETWEEN = 4.0, 2.5  # mm
 LEAST_MM = 0.6  # an episode is seen also where it is shorter than a pixel
 BAND = "#ccd4d7"
 OVERLAP = 0.1  # mm: no seam shows between two minutes
-TICKS_S = (600, 1800, 3600, 2 * 3600, 4 * 3600, 12 * 3600, 24 * 3600)
+DAY_S = 86_400
+TICKS_S = (600, 1800, 3600, 2 * 3600, 4 * 3600, 12 * 3600, DAY_S, 2 * DAY_S, 7 * DAY_S, 28 * DAY_S)
 NO_ROWS = "no minute rows: between the episodes nothing is known here"
 
 
@@ -85,7 +86,8 @@ def _ticks(begin: float, end: float, x: Callable[[float], float]) -> Iterator[st
         yield line(x(at), TOP, x(at), foot + 1.2, Ink.BOLD, 0.2)
         day, time, _ = moment(at).split(" ")
         if x(at) < WIDTH - 10:
-            yield text(x(at) + 0.5, foot + 3, time[:5] if step < 86_400 else day[5:], 2.2, Ink.QUIET)
+            said = f"{day[5:]} {time[:5]}" if step < DAY_S < end - begin else time[:5]
+            yield text(x(at) + 0.5, foot + 3, said if step < DAY_S else day[5:], 2.2, Ink.QUIET)
         at += step
 
 

@@ -12,6 +12,7 @@ from cloud.prints.day import day_report
 from cloud.prints.export import export
 from cloud.prints.report import episode_report
 from cloud.prints.strip import draw
+from cloud.prints.study import study_report
 from cloud.prints.tracing import Tracing, of_episode, of_patch, open_kept, utc_of
 from cloud.prints.typeset import pdf, png
 from models.errors import UsageError
@@ -19,14 +20,22 @@ from models.errors import UsageError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """An episode or what of it, or a patch between two moments, as the command line says it."""
+    """An episode or what of it, or a patch between two moments, as the command line says it.
+
+    `study`: all days of the patch's assignment, the one at `start` or else the newest.
+    """
 
     episode: str | None
     patch: str | None
     start: str | None
     end: str | None
+    study: bool = False
 
     def __post_init__(self) -> None:
+        if self.study:
+            if self.patch is None or self.episode is not None or self.end is not None:
+                raise UsageError("A study needs --patch ID, and of several --from T, a moment in it.")
+            return
         if (self.episode is None) == (self.patch is None):
             raise UsageError("Give --episode ID or --patch ID, one of them.")
         if self.patch is not None and (self.start is None or self.end is None):
@@ -49,13 +58,16 @@ def print_to(out: Path, url: str, wanted: Wanted, now: float) -> None:
         out.write_bytes(_printed(seen, wanted, out.suffix.lower(), now))
 
 
-def export_to(folder: Path, url: str, wanted: Wanted, *, as_edf: bool) -> list[Path]:
+def export_to(folder: Path, url: str, wanted: Wanted, *, as_edf: bool, by_people: bool = False) -> list[Path]:
     with _opened(url) as seen, _written(folder):
-        return export(wanted.tracings(seen), "edf" if as_edf else "wfdb", folder)
+        return export(wanted.tracings(seen), "edf" if as_edf else "wfdb", folder, by_people=by_people)
 
 
 def _printed(seen: Seen, wanted: Wanted, suffix: str, now: float) -> bytes:
     match suffix, wanted.episode:
+        case ".pdf", None if wanted.study:
+            at = None if wanted.start is None else utc_of(wanted.start)
+            return pdf(study_report(seen, wanted.patch or "", at, now))
         case ".pdf", None:
             return pdf(day_report(seen, wanted.patch or "", *wanted.moments, now))
         case ".pdf", str() as episode if wanted.start is None and wanted.end is None:

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 from cloud.console.seen import Seen
-from cloud.console.views import NOT_ASSESSED, lasting, moment
-from cloud.prints import hours, symptoms
-from cloud.prints.chart import Bar, rates_chart
+from cloud.console.views import NOT_ASSESSED, WORDING, lasting, moment
+from cloud.prints import symptoms
 from cloud.prints.events import Event, gravity
 from cloud.prints.figures import Heart, Rate
-from cloud.prints.hours import exactly
+from cloud.prints.hours import exactly, hour_by_hour, trends
 from cloud.prints.report import screeners
-from cloud.prints.sections import FOOT, event_strips, found_table, method
+from cloud.prints.sections import (
+    FOOT,
+    UNCONFIRMED,
+    event_strips,
+    final,
+    found_table,
+    method,
+    said_of,
+    signed_texts,
+)
 from cloud.prints.stays import DAY_S, Day, calls, gathered
 from cloud.prints.strip import Style
 from cloud.prints.tracing import of_episode
-from cloud.prints.typeset import Block, Document, caution, chart, heading, new_page, note, pairs, table
+from cloud.prints.typeset import Block, Document, caution, heading, note, pairs, table
+from models.errors import UsageError
 from models.verdicts import LABELS, Kind
 
+MOST_S = 7 * DAY_S
 RUNS = ("VF", "VT", "PAUSE", "AFIB", "BRADY", "TACHY", "B", "T")  # whose longest is told
+NAMED = {"PAUSE": "Pauses", "AFIB": "Atrial fibrillation"}  # told also where there is none
 MOST_ALERTS = 40
 
 
@@ -32,6 +43,8 @@ def day_report(seen: Seen, patch_id: str, begin: float, end: float, now: float) 
         UsageError: the moments are in the wrong order, or more than a week apart.
         UnknownPatchError: nothing was ever heard of the patch.
     """
+    if end - begin > MOST_S:
+        raise UsageError(f"This report is of a week at most, not of {(end - begin) / DAY_S:.1f} days.")
     day = gathered(seen, patch_id, begin, end)
     stay_of = {stay.episode.id: stay for stay in day.stays}
 
@@ -46,19 +59,21 @@ def day_report(seen: Seen, patch_id: str, begin: float, end: float, now: float) 
     return Document(
         title="Day report" if end - begin <= DAY_S else "Report of several days",
         head=f"Patch {patch_id} · {moment(begin)} to {moment(end)}",
-        state="PRELIMINARY" if wanting else "FINAL",
-        foot=FOOT,
+        state=final(bool(wanting), *reviews(day)),
+        foot=foot(day),
         blocks=(
-            pairs(_about(day, now, wanting)),
-            caution(*_not_analysed(day, _patch_lost_s(seen, patch_id))),
-            *_rates(day.heart),
-            *found_table(events, when, _share(day.heart, events)),
-            *_longest(events, when),
+            pairs(_about(day, now, wanting) | {"Audit head": said_of(seen.audit_head())}),
+            caution(*not_analysed(day, patch_lost_s(seen, patch_id))),
+            *rates(day.heart),
+            *found_table(events, when, share(day.heart, events)),
+            *longest_runs(events, when),
             *symptoms.told(day.symptoms, day.stays, day.minutes),
-            *_alerts(seen, day),
-            *_hours(day),
+            *alerts_table(seen, day),
+            *trends(day),
+            *hour_by_hour(day),
+            *signed_texts(day.stays),
             *event_strips(events, tracing_of, Style(), when),
-            *method((event.finding for event in events), authors, screened),
+            *method((event.finding for event in events), authors, screened, confirmed(day)),
         ),
     )
 
@@ -81,7 +96,7 @@ def wanting_of(day: Day, now: float) -> Iterator[str]:
         yield f"{behind} episodes are not wholly reported"
 
 
-def _about(day: Day, now: float, wanting: Sequence[str]) -> Mapping[str, str]:
+def _about(day: Day, now: float, wanting: Sequence[str]) -> dict[str, str]:
     leads = sorted({f"{', '.join(s.episode.leads)}, {s.episode.fs:g} Hz" for s in day.stays})
     return {
         "Patch": day.patch_id,
@@ -90,12 +105,35 @@ def _about(day: Day, now: float, wanting: Sequence[str]) -> Mapping[str, str]:
         "Leads": "; ".join(leads) or "nothing came",
         "Episodes": str(len(day.stays)),
         "State": f"preliminary: {'; '.join(wanting)}" if wanting else "final: all that came is in it",
-        "Reviewed": "by nobody yet",
+        "Reviewed": reviewed(day),
         "Printed": moment(now),
     }
 
 
-def _not_analysed(day: Day, lost_s: float | None) -> Iterator[str]:
+def reviews(day: Day) -> tuple[int, int]:
+    """How many of how many reports a person has signed."""
+    return sum(stay.view.signing.signed is not None for stay in day.stays), len(day.stays)
+
+
+def reviewed(day: Day) -> str:
+    count, of = reviews(day)
+    by = sorted({s.view.signing.signed.who for s in day.stays if s.view.signing.signed})
+    return f"{count} of {of} episodes, by {', '.join(by)}" if count else "by nobody yet"
+
+
+def foot(day: Day) -> str:
+    count, of = reviews(day)
+    return f"AI-generated; the text of {count} of {of} reports reviewed. {WORDING}" if count else FOOT
+
+
+def confirmed(day: Day) -> str:
+    count, of = reviews(day)
+    if not count:
+        return UNCONFIRMED
+    return f"The text of {count} of {of} reports was reviewed; findings and numbers are AI-generated."
+
+
+def not_analysed(day: Day, lost_s: float | None) -> Iterator[str]:
     whole, read = day.end - day.begin, day.heart
     came_s = sum(b - a for a, b in day.came)
     waiting = max(0.0, came_s - read.analysed_s - read.dark_s)
@@ -133,11 +171,11 @@ def _of_minutes(day: Day) -> str:
     )
 
 
-def _patch_lost_s(seen: Seen, patch_id: str) -> float | None:
+def patch_lost_s(seen: Seen, patch_id: str) -> float | None:
     return next((p.not_analysed_s for p in seen.patches() if p.patch_id == patch_id), None)
 
 
-def _rates(read: Heart) -> Iterator[Block]:
+def rates(read: Heart) -> Iterator[Block]:
     def row(name: str, rate: Rate | None) -> list[str]:
         known = ("not measured", "") if rate is None else (f"{rate.bpm:.0f} /min", moment(rate.at))
         return [name, *known]
@@ -154,7 +192,7 @@ def _rates(read: Heart) -> Iterator[Block]:
     )
 
 
-def _share(read: Heart, events: Sequence[Event]) -> Callable[[str], str]:
+def share(read: Heart, events: Sequence[Event]) -> Callable[[str], str]:
     """Burden: of beats their share of all beats, of what lasts its share of the analysable time."""
     spans: dict[str, list[Event]] = defaultdict(list)
     for event in events:
@@ -171,7 +209,7 @@ def _share(read: Heart, events: Sequence[Event]) -> Callable[[str], str]:
     return said
 
 
-def _longest(events: Sequence[Event], when: Callable[[Event], str]) -> Iterator[Block]:
+def longest_runs(events: Sequence[Event], when: Callable[[Event], str]) -> Iterator[Block]:
     """Pauses and runs, with when."""
     found = {}
     for label in sorted(RUNS, key=gravity):
@@ -179,12 +217,12 @@ def _longest(events: Sequence[Event], when: Callable[[Event], str]) -> Iterator[
         if own:
             longest = max(own, key=lambda event: (event.seconds, -event.finding.first))
             found[f"Longest {label}"] = f"{longest.seconds:.1f} s, {when(longest)}; {len(own)} in all"
-        elif label == "PAUSE":
-            found["Pauses"] = "none found in what was analysed"
+        elif label in NAMED:
+            found[NAMED[label]] = "none found in what was analysed"
     yield pairs(found)
 
 
-def _alerts(seen: Seen, day: Day) -> Iterator[Block]:
+def alerts_table(seen: Seen, day: Day) -> Iterator[Block]:
     causes = calls(seen, day)
     yield heading("What a nurse was alerted to")
     if not causes:
@@ -196,32 +234,3 @@ def _alerts(seen: Seen, day: Day) -> Iterator[Block]:
     )
     if len(causes) > MOST_ALERTS:
         yield note(f"{len(causes) - MOST_ALERTS} more are not listed.")
-
-
-# -- trends -------------------------------------------------------------------------------------------------
-
-
-def _hours(day: Day) -> Iterator[Block]:
-    yield new_page()
-    yield heading("Trends")
-    yield chart(rates_chart(day.begin, day.end, list(_bars(day)), day.minutes))
-    yield heading("Hour by hour")
-    yield table(hours.columns(day), hours.rows(day))
-    yield note(hours.about(day))
-
-
-def _bars(day: Day) -> Iterator[Bar]:
-    """A bar an episode, for the chart."""
-    for stay in day.stays:
-        read = stay.heart()
-        yield Bar(
-            span=stay.span,
-            low=read.slowest.bpm if read.slowest else None,
-            mean=read.mean,
-            high=read.fastest.bpm if read.fastest else None,
-            af=tuple(
-                (stay.utc(e.finding.first / e.fs), stay.utc((e.finding.last + 1) / e.fs))
-                for e in stay.events()
-                if e.finding.label == "AFIB"
-            ),
-        )

@@ -1,16 +1,20 @@
 """Stretches as WFDB or EDF+ with the findings as annotations, for whoever reads ECGs with other programs.
 
 WFDB: a record a tracing; beats by their symbol at the R peak, rhythms as changes of rhythm, and of everything
-that lasts a note with how sure it is. EDF+ has no word for a missing sample, so that a tracing with gaps
-becomes several files. Nothing is resampled, filtered or filled in.
+that lasts a note with how sure it is. What people marked is labelled data: asked for, it is the record's
+`.atr`, the model's findings are its `.model`, and a JSON beside them has every word that was written.
+EDF+ has no word for a missing sample, so that a tracing with gaps becomes several files. Nothing is
+resampled, filtered or filled in.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, get_args
@@ -33,20 +37,25 @@ SAID = (
     "Beats: only what was found is annotated, not normal beats. Note of a beat: its probability, or by rule.",
     f"Rhythms: {UNKNOWN} where none was found, which is not sinus rhythm. '\"' and '~' note what lasts.",
 )
+BY_PEOPLE = (
+    "Labels by people (.atr); findings of the model, AI-generated, in .model. A beat that the model had not "
+    "found is marked in the middle of its span. A label that was taken back is a note: wrong.",
+    f"Of what nobody marked .atr says nothing; {UNKNOWN} is not sinus rhythm. {WORDING}",
+)
 ZIPPED_AT = (1980, 1, 1, 0, 0, 0)  # the same bytes every time
 
 Row = tuple[int, str, str]  # sample of the record, WFDB symbol, note
 
 
-def export(tracings: Iterable[Tracing], form: Format, folder: Path) -> list[Path]:
-    """The files written into a folder, which is made where it lacks.
+def export(tracings: Iterable[Tracing], form: Format, folder: Path, *, by_people: bool = False) -> list[Path]:
+    """The files written into a folder, which is made where it lacks; `by_people`: with what people marked.
 
     Raises:
         RecordingError: a format cannot hold what was recorded, or its library is not installed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write = _wfdb if form == "wfdb" else _edf
-    written = [path for tracing in tracings for path in write(tracing, folder)]
+    written = [path for tracing in tracings for path in write(tracing, folder, by_people)]
     if form == "wfdb":
         records = folder / "RECORDS"
         names = [path.stem for path in written if path.suffix == ".hea"]
@@ -55,11 +64,11 @@ def export(tracings: Iterable[Tracing], form: Format, folder: Path) -> list[Path
     return written
 
 
-def zipped(tracings: Iterable[Tracing], form: Format) -> bytes:
+def zipped(tracings: Iterable[Tracing], form: Format, *, by_people: bool = False) -> bytes:
     """The same files in one archive."""
     made = io.BytesIO()
     with TemporaryDirectory(prefix="anyecg-") as folder, zipfile.ZipFile(made, "w") as archive:
-        for path in sorted(export(tracings, form, Path(folder))):
+        for path in sorted(export(tracings, form, Path(folder), by_people=by_people)):
             info = zipfile.ZipInfo(path.name, ZIPPED_AT)
             archive.writestr(info, path.read_bytes(), zipfile.ZIP_DEFLATED)
     return made.getvalue()
@@ -88,13 +97,37 @@ def _recording(tracing: Tracing) -> Recording:
 # -- WFDB ---------------------------------------------------------------------------------------------------
 
 
-def _wfdb(tracing: Tracing, folder: Path) -> Iterator[Path]:
+def _wfdb(tracing: Tracing, folder: Path, by_people: bool) -> Iterator[Path]:
     path = folder / named(tracing)
     about = f"Patch {tracing.patch_id}, boot {tracing.boot_id}: sample 0 is the patch's own {tracing.first}."
-    write_wfdb(_recording(tracing), path, (about, *SAID))
-    write_annotations(path, tracing.fs, wfdb_rows(tracing))
-    for suffix in ("hea", "dat", "atr"):
+    write_wfdb(_recording(tracing), path, (about, *(BY_PEOPLE if by_people else SAID)))
+    suffixes = ["hea", "dat", "atr"]
+    if by_people:
+        write_annotations(path, tracing.fs, people_rows(tracing))
+        write_annotations(path, tracing.fs, wfdb_rows(tracing), "model")
+        said = json.dumps([asdict(one) for one in tracing.people], indent=1)  # ASCII, whatever was written
+        path.with_name(f"{path.name}.json").write_text(said + "\n", encoding="ascii")
+        suffixes += ["model", "json"]
+    else:
+        write_annotations(path, tracing.fs, wfdb_rows(tracing))
+    for suffix in suffixes:
         yield path.with_name(f"{path.name}.{suffix}")
+
+
+def people_rows(tracing: Tracing) -> list[Row]:
+    """What people marked, as the findings are written; what they said is wrong is a note."""
+    own = tuple(found for one in tracing.people if (found := one.finding()) is not None)
+    rows = wfdb_rows(replace(tracing, findings=own, lead_off=()))
+    rows += [
+        (
+            max(one.mark.first, tracing.first) - tracing.first,
+            '"',
+            f"{one.replaced.get('label')} wrong by {one.who}",
+        )
+        for one in tracing.people
+        if one.mark.label is None
+    ]
+    return sorted(rows, key=lambda row: row[0])
 
 
 def wfdb_rows(tracing: Tracing) -> list[Row]:
@@ -142,6 +175,8 @@ def _of(tracing: Tracing, kind: Kind) -> list[Finding]:
 
 
 def _probability(finding: Finding) -> str:
+    if by := finding.evidence.get("by"):  # a person
+        return f"by {by}"
     if finding.probability is None:
         return sure(finding)
     threshold = finding.evidence.get("threshold")
@@ -151,8 +186,11 @@ def _probability(finding: Finding) -> str:
 # -- EDF+ ---------------------------------------------------------------------------------------------------
 
 
-def _edf(tracing: Tracing, folder: Path) -> Iterator[Path]:
+def _edf(tracing: Tracing, folder: Path, by_people: bool) -> Iterator[Path]:
     """A file for every stretch without a gap."""
+    if by_people:
+        own = (found for one in tracing.people if (found := one.finding()) is not None)
+        tracing = replace(tracing, findings=(*tracing.findings, *own))
     for first, count in mask_to_spans(~tracing.missing, tracing.first):
         piece = tracing.cut(first, first + count - 1)
         path = folder / f"{named(piece)}.edf"

@@ -1,29 +1,37 @@
-"""A day hour by hour: what came, what was found and what the edge counted; for print and page alike."""
+"""Trends: the chart of a stretch's rates, and a row of figures an hour or a day."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from cloud.console.views import lasting, moment
+from cloud.prints.chart import Bar, rates_chart
 from cloud.prints.figures import Heart, shared
 from cloud.prints.stays import Day
-from cloud.prints.typeset import How
+from cloud.prints.typeset import Block, How, chart, heading, new_page, note, table
 from models.anyecg.evidence import Span
 
 HOUR_S = 3600.0
-HEAD = ("Hour", "Came", "Analysable", "Beats", "Lowest", "Mean", "Highest", "V", "S", "AF", "Pauses")
+HEAD = ("Came", "Analysable", "Beats", "Lowest", "Mean", "Highest", "V", "S", "AF", "Pauses")
 EDGE = ("Edge: V", "Edge: S", "Edge: AF", "Edge: no signal")
 
 
-def columns(day: Day) -> dict[str, How]:
-    """The edge's own only where it sent rows."""
-    names = (*HEAD, *EDGE) if day.minutes else HEAD
-    return {name: "left" if name == "Hour" else "right" for name in names}
+def exactly(seconds: float) -> str:
+    """`87.0 s`, and from two minutes on as `lasting`."""
+    return f"{seconds:.1f} s" if seconds < 120 else lasting(seconds)
 
 
-def rows(day: Day) -> list[list[str]]:
-    return [_hour(day, hour) for hour in _hours(day)]
+def trends(day: Day) -> Iterator[Block]:
+    yield new_page()
+    yield heading("Trends")
+    yield chart(rates_chart(day.begin, day.end, list(_bars(day)), day.minutes))
+
+
+def hour_by_hour(day: Day) -> Iterator[Block]:
+    yield heading("Hour by hour")
+    yield figures_table("Hour", day, each(day, HOUR_S))
+    yield note(about(day))
 
 
 def about(day: Day) -> str:
@@ -35,19 +43,25 @@ def about(day: Day) -> str:
     )
 
 
-def exactly(seconds: float) -> str:
-    """`87.0 s`, and from two minutes on as `lasting`."""
-    return f"{seconds:.1f} s" if seconds < 120 else lasting(seconds)
+def figures_table(name: str, day: Day, spans: Iterable[Span]) -> Block:
+    return table(columns(name, day), (figures_of(day, span) for span in spans))
 
 
-def _hours(day: Day) -> Iterator[Span]:
-    begin = day.begin // HOUR_S * HOUR_S
+def columns(name: str, day: Day) -> dict[str, How]:
+    """Of a row of `figures_of`; the edge's own only where it sent rows."""
+    rest = (*HEAD, *EDGE) if day.minutes else HEAD
+    return {name: "left", **dict.fromkeys(rest, "right")}
+
+
+def each(day: Day, seconds: float) -> Iterator[Span]:
+    """Its hours, or its days, of UTC; the first and the last may be shorter."""
+    begin = day.begin // seconds * seconds
     while begin < day.end:
-        yield max(begin, day.begin), min(begin + HOUR_S, day.end)
-        begin += HOUR_S
+        yield max(begin, day.begin), min(begin + seconds, day.end)
+        begin += seconds
 
 
-def _hour(day: Day, hour: Span) -> list[str]:
+def figures_of(day: Day, hour: Span) -> list[str]:
     stays = [stay for stay in day.stays if stay.span[0] < hour[1] and stay.span[1] > hour[0]]
     read = sum((stay.heart(hour) for stay in stays), Heart())
     counts: dict[str, int] = defaultdict(int)
@@ -82,3 +96,20 @@ def _edge_hour(day: Day, hour: Span) -> list[str]:
     lost = sum(row.missing_s + row.unreadable_s for row in rows)
     v, s, af = sum(r.n_v for r in rows), sum(r.n_s for r in rows), sum(r.af_s for r in rows)
     return [str(v), str(s), exactly(af), exactly(lost)]
+
+
+def _bars(day: Day) -> Iterator[Bar]:
+    """A bar an episode, for the chart."""
+    for stay in day.stays:
+        read = stay.heart()
+        yield Bar(
+            span=stay.span,
+            low=read.slowest.bpm if read.slowest else None,
+            mean=read.mean,
+            high=read.fastest.bpm if read.fastest else None,
+            af=tuple(
+                (stay.utc(e.finding.first / e.fs), stay.utc((e.finding.last + 1) / e.fs))
+                for e in stay.events()
+                if e.finding.label == "AFIB"
+            ),
+        )

@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 
-from cloud.console.views import NOT_ASSESSED, REVIEW, WORDING
+from cloud.chain import Head
+from cloud.console.views import NOT_ASSESSED, REVIEW, WORDING, EpisodeView, moment
 from cloud.prints import events, marks
 from cloud.prints.events import Event
+from cloud.prints.stays import Stay
 from cloud.prints.strip import Style, pieces, scale
 from cloud.prints.tracing import Tracing
 from cloud.prints.typeset import Block, How, heading, lines, new_page, note, pairs, strip, table
@@ -16,9 +18,8 @@ from models.signals.conditioning import BAND, NETWORK_FS
 from models.verdicts import LABELS, Finding
 
 FOOT = f"{REVIEW}. {WORDING}"
+UNCONFIRMED = f"{REVIEW}: no person has confirmed a finding, a number or a sentence of this print."
 LIMITS = (
-    WORDING,
-    f"{REVIEW}: no person has confirmed a finding, a number or a sentence of this print.",
     "A probability is calibrated on annotated records and holds against its threshold; 'by rule' means that "
     "a rule held, which has no probability.",
     "'Unreadable signal' means that noise or a lead that is off hides what is there; 'signal unlike what "
@@ -95,7 +96,52 @@ def event_strips(
         yield strip(f"{title}, {when(event)}", scale(cut, style), pieces(cut, style))
 
 
-def method(findings: Iterable[Finding], authors: Iterable[str], screeners: Iterable[str]) -> Iterator[Block]:
+def said_of(head: Head | None) -> str:
+    """A row of the audit chain, in full: with it whoever has the chain can show that neither changed."""
+    return f"row {head.number}, {head.hash}" if head else "no row"
+
+
+def signed_text(view: EpisodeView) -> Iterator[Block]:
+    """What a person signed of an episode's report, with what the signature binds; then its addenda."""
+    if view.report is None or (signed := view.signing.signed) is None:
+        return
+    yield lines(
+        line.text + (f" (written by {line.by})" if line.by else "")
+        for line in view.signing.lines(view.report)
+    )
+    for row in (signed, *view.signing.addenda):
+        did = "Addendum signed" if row.addendum else "Reviewed and signed"
+        if row.addendum:
+            yield lines([f"Addendum by {row.who}, {moment(row.at)}:", *row.text.split("\n")])
+        yield note(
+            f"{did} by {row.who} at {moment(row.at)}. "
+            f"SHA-256 of the text {row.sha256}, report {row.report_id}, audit {said_of(row.head)}."
+        )
+
+
+def signed_texts(stays: Iterable[Stay]) -> Iterator[Block]:
+    """What was signed of the episodes, in order of time."""
+    signed = [stay for stay in stays if stay.view.signing.signed]
+    if signed:
+        yield heading("Signed reports")
+    for stay in signed:
+        yield note(f"Episode {stay.episode.id}, from {moment(stay.span[0])}")
+        yield from signed_text(stay.view)
+
+
+def final(wanting: bool, reviewed: int, of: int) -> str:
+    """The word that stands on every page; `reviewed` of so many reports."""
+    if wanting:
+        return "PRELIMINARY"
+    return "FINAL, REVIEWED" if of and reviewed == of else "FINAL, NOT REVIEWED"
+
+
+def method(
+    findings: Iterable[Finding],
+    authors: Iterable[str],
+    screeners: Iterable[str],
+    confirmed: str = UNCONFIRMED,
+) -> Iterator[Block]:
     """The last page: who said it, with the hash of its weights, and what it cannot say."""
     networks = sorted({str(f.evidence["model"]) for f in findings if "model" in f.evidence})
     yield new_page()
@@ -110,7 +156,7 @@ def method(findings: Iterable[Finding], authors: Iterable[str], screeners: Itera
         }
     )
     yield note("The 8 hexadecimal digits beside a model begin the SHA-256 of its weights.")
-    yield lines(LIMITS)
+    yield lines([WORDING, confirmed, *LIMITS])
 
 
 def _listed(names: Sequence[str], otherwise: str) -> str:

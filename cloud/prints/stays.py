@@ -15,11 +15,9 @@ from cloud.prints.tracing import MOST_EPISODES, UnknownPatchError, placed
 from cloud.store import Episode
 from cloud.symptoms import Symptom
 from models.anyecg.evidence import Span
-from models.errors import UsageError
 from models.verdicts import LABELS, Kind
 
 DAY_S = 86_400.0
-MOST_S = 7 * DAY_S
 SEAM_S = 5.0  # of two rows, by a clock that is better known later
 
 
@@ -124,9 +122,7 @@ class Day:
 
 
 def gathered(seen: Seen, patch_id: str, begin: float, end: float) -> Day:
-    """See `cloud.prints.day.day_report`."""
-    if end - begin > MOST_S:
-        raise UsageError(f"This report is of a week at most, not of {(end - begin) / DAY_S:.1f} days.")
+    """See `cloud.prints.day.day_report`; of a study it may be as long as that was."""
     stays = []
     for episode, (first, last) in placed(seen, patch_id, begin, end):
         view = EpisodeView.of(seen, episode.id)

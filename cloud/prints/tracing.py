@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cloud.annotations import Annotation
 from cloud.ask import UnknownEpisodeError
 from cloud.console.seen import Seen
 from cloud.console.views import moment
@@ -46,6 +47,7 @@ class Tracing:
     clock: Clock
     lead_off: tuple[tuple[int, int], ...] = ()  # (first, count) where any lead was reported off
     findings: tuple[Finding, ...] = ()
+    people: tuple[Annotation, ...] = ()  # what people marked, in order
 
     @property
     def last(self) -> int:
@@ -71,6 +73,7 @@ class Tracing:
             counts=read_only(self.counts[:, inside]),
             missing=self.missing[inside],
             findings=tuple(f for f in self.findings if f.first <= last and f.last >= first),
+            people=tuple(p for p in self.people if p.mark.first <= last and p.mark.last >= first),
         )
 
     def with_leads(self, names: Sequence[str]) -> Tracing:
@@ -170,6 +173,7 @@ def _traced(seen: Seen, episode: Episode, first: int, last: int) -> Tracing:
     parts = list(between(seen.parts(episode.id), first, last))
     counts, missing = _joined(parts, episode, first, last)
     found = (stored.finding for stored in seen.findings(episode.id))
+    marked = seen.annotations(episode.id)
     return Tracing(
         patch_id=episode.patch_id,
         boot_id=episode.boot_id,
@@ -181,6 +185,7 @@ def _traced(seen: Seen, episode: Episode, first: int, last: int) -> Tracing:
         missing=missing,
         lead_off=tuple(span for part in parts for span in part.lead_off),
         findings=tuple(f for f in found if f.first <= last and f.last >= first),
+        people=tuple(p for p in marked if p.mark.first <= last and p.mark.last >= first),
         clock=Clock(utc_0=episode.utc_0, fs=episode.clock_fs),
     )
 
