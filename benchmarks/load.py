@@ -1,0 +1,252 @@
+"""What a node carries: many patients over the embedded broker, nurses with open pages over HTTP.
+
+    python -m benchmarks.load [--patients 200] [--clients 20] [--seconds 180] [--ill 0.1]
+
+Broker and node are processes as `anyecg broker run` and `anyecg cloud run` start them, with four wards and a
+nurse a page. Patients send what the real edge makes of real recordings (`benchmarks.patients`): heartbeats
+every 15 s, a trend row a minute, and the ill ones their parts, each when its last sample is taken. A page
+reads `/events` and renews the queues when the browser's page does. Printed as JSON: from an event's commit to its
+line in each page, CPU (of one core) and memory of the node, events that a page should have had and had not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+
+from benchmarks.patients import Uplinks, hearts_of, patch_id, ward
+from cloud.assignments import Assignments
+from cloud.broker import free_port
+from cloud.console.seen import Seen
+from cloud.people import People
+from cloud.roles import LOCAL, Person, Role
+from cloud.sqlite_store import SqliteStore
+from cloud.store import open_store
+from cloud.supervisor import ProcessSpec, Supervisor, listening
+
+PASSWORD = "correct horse battery"
+WARDS = "ABCD"
+WARM_UP_S = 3.0
+RENEW_S = 0.15  # as console.js
+AT_ONCE = 5  # requests of a browser to a host, beside the stream
+RENEWING = {"patch", "technical", "assignment", "alert"}
+SETTLE_S = 30.0  # for analysis and pages after the last message
+
+
+@dataclass
+class Page:
+    """A nurse's open page, which knows what happened up to the event `after`."""
+
+    name: str
+    ward: str
+    after: int = 0
+    ids: list[int] = field(default_factory=list)
+    waits: list[tuple[str, float]] = field(default_factory=list)  # (kind, s from commit to here)
+    renewals: list[float] = field(default_factory=list)  # s
+    failed: int = 0
+
+    async def watch(self, url: str, over: asyncio.Event) -> None:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+            await http.post("/login", data={"name": self.name, "password": PASSWORD})
+            due, slots = asyncio.Event(), asyncio.Semaphore(AT_ONCE)
+            tasks = [
+                asyncio.create_task(self._listen(http, due)),
+                asyncio.create_task(self._renew(http, due, slots)),
+            ]
+            await over.wait()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _listen(self, http: httpx.AsyncClient, due: asyncio.Event) -> None:
+        async with http.stream("GET", f"/events?after={self.after}", timeout=None) as answer:
+            async for ident, kind, data in _events(answer):
+                self.ids.append(ident)
+                self.waits.append((kind, time.time() - data["written_at"]))
+                if kind in RENEWING:
+                    due.set()
+
+    async def _renew(self, http: httpx.AsyncClient, due: asyncio.Event, slots: asyncio.Semaphore) -> None:
+        async with asyncio.TaskGroup() as running:
+            while True:
+                await due.wait()
+                await asyncio.sleep(RENEW_S)
+                due.clear()
+                await slots.acquire()
+                running.create_task(self._fetch(http, slots))
+
+    async def _fetch(self, http: httpx.AsyncClient, slots: asyncio.Semaphore) -> None:
+        begun = time.monotonic()
+        try:
+            answer = await http.get("/fragments/queues")
+            self.failed += answer.status_code != 200
+        except httpx.HTTPError:
+            self.failed += 1
+        finally:
+            slots.release()
+        self.renewals.append(time.monotonic() - begun)
+
+
+async def _events(answer: httpx.Response) -> AsyncIterator[tuple[int, str, dict[str, Any]]]:
+    ident, kind = 0, ""
+    async for line in answer.aiter_lines():
+        name, _, value = line.partition(": ")
+        if name == "id":
+            ident = int(value)
+        elif name == "event":
+            kind = value
+        elif name == "data" and kind != "beat":
+            yield ident, kind, json.loads(value)
+
+
+class Meter:
+    """CPU time and memory of a process."""
+
+    def __init__(self, pid: int) -> None:
+        self._process, self._resident = psutil.Process(pid), [0]
+        self._begun, self._spent = time.monotonic(), self._cpu_s()
+
+    async def run(self) -> None:
+        while True:
+            self._resident.append(self._process.memory_info().rss)
+            await asyncio.sleep(1)
+
+    def figures(self) -> dict[str, float]:
+        cores = (self._cpu_s() - self._spent) / (time.monotonic() - self._begun)
+        return {"cpu_of_a_core": round(cores, 2), "peak_mb": round(max(self._resident) / 1e6)}
+
+    def _cpu_s(self) -> float:
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
+
+
+def furnish(store: SqliteStore, pages: Sequence[Page], patches: Sequence[str]) -> None:
+    """Users and assignments, before the node starts."""
+    people, assignments = People(store), Assignments(store)
+    people.add(LOCAL, "chief", PASSWORD, Role.ADMIN)
+    for page in pages:
+        people.add(LOCAL, page.name, PASSWORD, Role.NURSE, [page.ward])
+    for number, patch in enumerate(patches):
+        where = WARDS[number % len(WARDS)]
+        assignments.assign(
+            LOCAL, patch, f"patient-{patch}", where, start=time.time() - 3600, name=f"Mrs {patch}"
+        )
+
+
+def lost(store: SqliteStore, page: Page) -> tuple[int, int]:
+    """(events that the page should have had and had not, those it had more than once)."""
+    nurse = Person(name=page.name, role=Role.NURSE, wards=frozenset({page.ward}))
+    seen, after, due = Seen(store, Assignments(store), nurse), page.after, set[int]()
+    while events := store.events(after):
+        due |= {event.id for event in seen.of(events)}
+        after = events[-1].id
+    return len(due - set(page.ids)), len(page.ids) - len(set(page.ids))
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    if not values:
+        return {"n": 0}
+    p50, p95, most = np.percentile(values, [50, 95, 100])
+    return {"n": len(values), "p50": round(p50, 3), "p95": round(p95, 3), "max": round(most, 3)}
+
+
+def processes(port: int, broker_port: int, folder: Path) -> list[ProcessSpec]:
+    config = folder / "cloud.toml"
+    config.write_text(
+        f'broker = "mqtt://127.0.0.1:{broker_port}"\nport = {port}\nstore = "{url_of(folder)}"\n'
+    )
+    command = [sys.executable, "-P", "-m", "anyecg"]
+    return [
+        ProcessSpec(
+            name="broker",
+            argv=[*command, "broker", "run", "--port", str(broker_port)],
+            ready=listening(broker_port),
+        ),
+        ProcessSpec(
+            name="cloud", argv=[*command, "cloud", "run", "--config", str(config)], ready=listening(port)
+        ),
+    ]
+
+
+def url_of(folder: Path) -> str:
+    return f"sqlite:///{(folder / 'cloud.db').as_posix()}"
+
+
+async def measure(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    port, broker_port = free_port(), free_port()
+    pages = [Page(f"nurse-{n}", WARDS[n % len(WARDS)]) for n in range(asked.clients)]
+    hearts = hearts_of(asked.seconds)
+    with contextlib.closing(open_store(url_of(folder))) as store:
+        furnish(store, pages, [patch_id(n) for n in range(asked.patients)])
+        for page in pages:
+            page.after = store.last_event()
+    async with Supervisor(processes(port, broker_port, folder), say=say) as running:
+        meters = {name: Meter(pid) for name, pid in running.pids.items()}
+        over = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            metering = [tasks.create_task(meter.run()) for meter in meters.values()]
+            for page in pages:
+                tasks.create_task(page.watch(f"http://127.0.0.1:{port}", over))
+            await asyncio.sleep(WARM_UP_S)
+            begin = time.time()
+            uplinks = Uplinks(
+                broker_port, ward(hearts, asked.patients, begin, asked.ill), begin + asked.seconds
+            )
+            uplinks.start()
+            await asyncio.sleep(asked.seconds)
+            figures = {name: meter.figures() for name, meter in meters.items()}
+            await asyncio.to_thread(uplinks.join)
+            await asyncio.sleep(SETTLE_S)
+            over.set()
+            for task in metering:
+                task.cancel()
+    with contextlib.closing(open_store(url_of(folder))) as store:
+        return figures | {
+            "sent": uplinks.sent,
+            "acknowledged": uplinks.answers,
+            "waiting_for_analysis": store.pending(),
+            "events": dict(Counter(kind for kind, _ in pages[0].waits)) if pages else {},
+            "commit_to_event_s": spread([s for page in pages for _, s in page.waits]),
+            "alert_to_event_s": spread([s for page in pages for kind, s in page.waits if kind == "alert"]),
+            "queues_s": spread([s for page in pages for s in page.renewals]),
+            "refused_requests": sum(page.failed for page in pages),
+            "lost": sum(lost(store, page)[0] for page in pages),
+            "twice": sum(lost(store, page)[1] for page in pages),
+            "load_average": os.getloadavg()[0],
+            "cpus": os.cpu_count(),
+        }
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--patients", type=int, default=200)
+    parser.add_argument("--clients", type=int, default=20, help="open pages")
+    parser.add_argument("--seconds", type=float, default=180.0)
+    parser.add_argument("--ill", type=float, default=0.1, help="share of the patients who forward parts")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        figures = asyncio.run(measure(asked, Path(folder)))
+    print(json.dumps(vars(asked) | figures, indent=2))
+
+
+if __name__ == "__main__":
+    main()
