@@ -5,8 +5,8 @@
 Broker and node are processes as `anyecg broker run` and `anyecg cloud run` start them, with four wards and a
 nurse a page. Patients send what the real edge makes of real recordings (`benchmarks.patients`): heartbeats
 every 15 s, a trend row a minute, and the ill ones their parts, each when its last sample is taken. A page
-reads `/events` and renews the queues when the browser's page does. Printed as JSON: from an event's commit to its
-line in each page, CPU (of one core) and memory of the node, events that a page should have had and had not.
+reads `/events` and renews the queues when the browser's page does. Printed as JSON: from an event's commit to
+its line in each page, CPU (of one core) and memory of the node, events that a page missed.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from cloud.alerts import OPEN, State
 from cloud.ask import MOST, Asked, Asking, UnknownEpisodeError
 from cloud.config import PeopleConfig, RuleConfig
-from cloud.console import alerts, prints, views
+from cloud.console import alerts, compare, prints, views
 from cloud.console.live import Hub
 from cloud.console.seen import Seen
 from cloud.console.session import FOREIGN, Door, Render, doors, foreign, needs
@@ -94,6 +94,7 @@ def create_app(
     _interface(app, store)
     _ask(app, asking)
     app.include_router(prints.router())
+    app.include_router(compare.routes(render))
     app.include_router(alerts.routes(store, rules or RuleConfig()))
 
     @app.get("/events", include_in_schema=False, dependencies=[Depends(needs(Action.SEE))])

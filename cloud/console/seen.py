@@ -104,6 +104,11 @@ class Seen:
     def patient_of(self, episode: Episode) -> dict[str, str] | None:
         return self.patient(episode.patch_id, *_span(episode))
 
+    def hands(self, episode: Episode) -> frozenset[str | None]:
+        """Ids of all who had the patch meanwhile, None for nobody: to tell people apart, not to be shown."""
+        held = self._assignments.during(episode.patch_id, *_span(episode))
+        return frozenset(one.patient_id if one else None for one in held)
+
     def _sees(self, action: Action, patch_id: str, first: float, last: float | None = None) -> bool:
         if self.person.role in EVERYWHERE:
             return may(self.person, action)

@@ -176,6 +176,7 @@ queues.addEventListener("change", ({ target }) => {
 
 bar.addEventListener("click", ({ target }) => {
   if (target.dataset.do === "ask") showTogether([...ticked]);
+  if (target.dataset.do === "compare") location.assign(`/compare?${new URLSearchParams([...ticked].map((id) => ["episode", id]))}`);
   if (target.dataset.do === "clear") {
     ticked.clear();
     showTicks();
@@ -190,6 +191,7 @@ function showTicks() {
     box.disabled = full && !box.checked;
   }
   bar.hidden = !ticked.size;
+  bar.querySelector("[data-do=compare]").disabled = ticked.size < 2 || ticked.size > 4;
   bar.firstElementChild.textContent = `${ticked.size} ${ticked.size === 1 ? "strip" : "strips"} ticked`;
 }
 

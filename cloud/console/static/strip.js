@@ -6,7 +6,7 @@
 const MM = 96 / 25.4; // CSS pixels; a CSS inch is 96 px
 const MM_PER_S = 25;
 const MM_PER_MV = 10;
-const PX_PER_S = MM_PER_S * MM;
+export const PX_PER_S = MM_PER_S * MM;
 const LANE = 24; // px: a rail and its chip
 const FOOT = 6 * MM; // room for the time axis
 const ROOM_MV = 0.3; // above and below the signal of a lead
