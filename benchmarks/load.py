@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import math
 import os
 import sys
 import tempfile
@@ -41,10 +42,7 @@ from cloud.supervisor import ProcessSpec, Supervisor, listening
 
 PASSWORD = "correct horse battery"
 WARDS = "ABCD"
-WARM_UP_S = 3.0
-RENEW_S = 0.15  # as console.js
-AT_ONCE = 5  # requests of a browser to a host, beside the stream
-RENEWING = {"patch", "technical", "assignment", "alert"}
+RENEW_S = {"patch": 2.0, "technical": 0.15, "assignment": 0.15, "alert": 0.15}  # as console.js
 SETTLE_S = 30.0  # for analysis and pages after the last message
 
 
@@ -59,47 +57,38 @@ class Page:
     waits: list[tuple[str, float]] = field(default_factory=list)  # (kind, s from commit to here)
     renewals: list[float] = field(default_factory=list)  # s
     failed: int = 0
+    due: float = math.inf  # monotonic seconds: the next renewal
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def watch(self, url: str, over: asyncio.Event) -> None:
         async with httpx.AsyncClient(base_url=url, timeout=60) as http:
             await http.post("/login", data={"name": self.name, "password": PASSWORD})
-            due, slots = asyncio.Event(), asyncio.Semaphore(AT_ONCE)
-            tasks = [
-                asyncio.create_task(self._listen(http, due)),
-                asyncio.create_task(self._renew(http, due, slots)),
-            ]
+            tasks = [asyncio.create_task(work(http)) for work in (self._listen, self._renew)]
             await over.wait()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _listen(self, http: httpx.AsyncClient, due: asyncio.Event) -> None:
+    async def _listen(self, http: httpx.AsyncClient) -> None:
         async with http.stream("GET", f"/events?after={self.after}", timeout=None) as answer:
+            self.opened.set()
             async for ident, kind, data in _events(answer):
                 self.ids.append(ident)
                 self.waits.append((kind, time.time() - data["written_at"]))
-                if kind in RENEWING:
-                    due.set()
+                self.due = min(self.due, time.monotonic() + RENEW_S.get(kind, math.inf))
 
-    async def _renew(self, http: httpx.AsyncClient, due: asyncio.Event, slots: asyncio.Semaphore) -> None:
-        async with asyncio.TaskGroup() as running:
-            while True:
-                await due.wait()
-                await asyncio.sleep(RENEW_S)
-                due.clear()
-                await slots.acquire()
-                running.create_task(self._fetch(http, slots))
-
-    async def _fetch(self, http: httpx.AsyncClient, slots: asyncio.Semaphore) -> None:
-        begun = time.monotonic()
-        try:
-            answer = await http.get("/fragments/queues")
-            self.failed += answer.status_code != 200
-        except httpx.HTTPError:
-            self.failed += 1
-        finally:
-            slots.release()
-        self.renewals.append(time.monotonic() - begun)
+    async def _renew(self, http: httpx.AsyncClient) -> None:
+        while True:
+            await asyncio.sleep(0.02)
+            if time.monotonic() < self.due:
+                continue
+            begun, self.due = time.monotonic(), math.inf
+            try:
+                answer = await http.get("/fragments/queues")
+                self.failed += answer.status_code != 200
+            except httpx.HTTPError:
+                self.failed += 1
+            self.renewals.append(time.monotonic() - begun)
 
 
 async def _events(answer: httpx.Response) -> AsyncIterator[tuple[int, str, dict[str, Any]]]:
@@ -196,13 +185,14 @@ async def measure(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
         for page in pages:
             page.after = store.last_event()
     async with Supervisor(processes(port, broker_port, folder), say=say) as running:
-        meters = {name: Meter(pid) for name, pid in running.pids.items()}
         over = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
-            metering = [tasks.create_task(meter.run()) for meter in meters.values()]
             for page in pages:
                 tasks.create_task(page.watch(f"http://127.0.0.1:{port}", over))
-            await asyncio.sleep(WARM_UP_S)
+            for page in pages:  # signing in costs what it must
+                await page.opened.wait()
+            meters = {name: Meter(pid) for name, pid in running.pids.items()}
+            metering = [tasks.create_task(meter.run()) for meter in meters.values()]
             begin = time.time()
             uplinks = Uplinks(
                 broker_port, ward(hearts, asked.patients, begin, asked.ill), begin + asked.seconds

@@ -27,6 +27,9 @@ class Memory:
         self._local = threading.local()
         self._opened: list[Database] = []  # one a thread
         self._news = threading.Condition()
+        self._turn = (
+            threading.Lock()
+        )  # of this process's writers: SQLite's own waiting is a sleep, and unfair
         self._closing = False
         try:
             migrations.apply(self._db)
@@ -68,19 +71,26 @@ class Memory:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Database]:
-        """One transaction, the writer's lock taken at once: what is read in it is what is changed."""
+        """One transaction, the writer's lock taken at once: what is read in it is what is changed.
+
+        Within another one of this thread it is a part of that.
+        """
         db = self._db
-        try:
-            db.execute("BEGIN IMMEDIATE")
-            with db.atomic():
-                yield db
-            db.execute("COMMIT")
-        except BaseException as error:
-            with contextlib.suppress(sqlite3.Error):
-                db.rollback()
-            if isinstance(error, sqlite3.Error):
-                raise DeliveryError(f"The store {self._path} cannot be written: {error}.") from error
-            raise
+        if db.conn.in_transaction:
+            yield db
+            return
+        with self._turn:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                with db.atomic():
+                    yield db
+                db.execute("COMMIT")
+            except BaseException as error:
+                with contextlib.suppress(sqlite3.Error):
+                    db.rollback()
+                if isinstance(error, sqlite3.Error):
+                    raise DeliveryError(f"The store {self._path} cannot be written: {error}.") from error
+                raise
         self._announce()
 
     def tell(self, kind: str, data: Mapping[str, Any], now: float) -> None:

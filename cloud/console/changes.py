@@ -19,8 +19,7 @@ from models.anyecg.chat.names import NAMES, UNASSESSED_LIST
 from models.anyecg.chat.plans import QTC, ST
 from models.anyecg.chat.wording import say
 from models.anyecg.evidence import QUANTITIES, Evidence
-from models.anyecg.shapes import QRS
-from models.anyecg.usual import UsualBeat, alike, common
+from models.anyecg.usual import QRS, WHOLE, UsualBeat, alike, common
 
 LENGTHS = ("ANALYSED", "NOT_ANALYSED", "BEATS")  # they differ, and tell nothing of the heart
 VALUES = ("RATE", "SLOWEST", "FASTEST", "RR", "PR", "QRS", "QT")
@@ -206,9 +205,7 @@ def _shapes(ecgs: Sequence[Ecg], one: bool) -> list[Row]:
             "lead": lead,
             "beats": [ecg.beat.beats if ecg.beat and lead in ecg.beat.leads else None for ecg in ecgs],
             "qrs": [_correlation(ecgs[0].beat, ecg.beat, lead, QRS) if one else None for ecg in ecgs[1:]],
-            "whole": [
-                _correlation(ecgs[0].beat, ecg.beat, lead, slice(None)) if one else None for ecg in ecgs[1:]
-            ],
+            "whole": [_correlation(ecgs[0].beat, ecg.beat, lead, WHOLE) if one else None for ecg in ecgs[1:]],
         }
         for lead in leads
     ]

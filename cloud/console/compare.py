@@ -75,15 +75,15 @@ def _ecgs(seen: Seen, episodes: Sequence[str], at: Sequence[int]) -> list[Ecg]:
         known = None if view.evidence is None else lettered(view.evidence, place, None)
         first = next((ecg.beat for ecg in out if ecg.beat), None)
         beat = _usual(seen, view, known)
-        beats = () if known is None else tuple(round(t * view.episode.fs) for t, _ in known.beats)
+        beats = [(round(t * view.episode.fs), label) for t, label in (known.beats if known else ())]
         out.append(
             Ecg(
                 letter=LETTERS[place],
                 view=view,
                 known=known,
                 beat=laid_on(beat, first) if beat and first else beat,
-                beats=beats,
-                at=_nearest(beats, view, sample),
+                beats=tuple(r for r, _ in beats),
+                at=_chosen(beats, view, sample),
                 hands=seen.hands(view.episode),
             )
         )
@@ -107,7 +107,8 @@ def _usual(seen: Seen, view: EpisodeView, known: Evidence | None) -> UsualBeat |
     return usual_beat(microvolts, fs, leads, np.asarray(normal, dtype=np.int64), missing)
 
 
-def _nearest(beats: Sequence[int], view: EpisodeView, sample: int | None) -> int | None:
-    """The beat nearest to a sample; where none was chosen, to 2 s after the begin."""
+def _chosen(beats: Sequence[tuple[int, str]], view: EpisodeView, sample: int | None) -> int | None:
+    """The beat nearest to a sample; where none was asked for, the normal one nearest to 2 s of the strip."""
     wanted = view.episode.first + round(LEAD_IN_S * view.episode.fs) if sample is None else sample
-    return min(beats, key=lambda beat: abs(beat - wanted), default=None)
+    normal = [r for r, label in beats if label == "N" and sample is None]
+    return min(normal or [r for r, _ in beats], key=lambda r: abs(r - wanted), default=None)

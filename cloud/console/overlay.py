@@ -10,15 +10,14 @@ import numpy as np
 
 from cloud.prints.ink import number
 from models.anyecg.shapes import WIDTH
-from models.anyecg.usual import UsualBeat
-from models.signals.conditioning import NETWORK_FS
+from models.anyecg.usual import FINER, FS, UsualBeat
 
 MM_PER_S = 100.0
 GAINS = (20.0, 10.0, 5.0)  # mm/mV: the first whose tallest lead fits
 HIGHEST_MM = 75.0
 ROOM_MM = 2.5
-STEP_MM = MM_PER_S / NETWORK_FS
-WIDTH_MM = 5.0 * math.ceil((WIDTH - 1) * STEP_MM / 5) + 5.0  # the last square has room for the letters
+STEP_MM = MM_PER_S / FS
+WIDTH_MM = 5.0 * math.ceil(FINER * WIDTH * STEP_MM / 5) + 5.0  # the last square has room for the letters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

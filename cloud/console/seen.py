@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from functools import cache
 from typing import TypeVar
 
 from cloud.alerts import State
-from cloud.assignments import Assignments
-from cloud.roles import EVERYWHERE, LOCAL, UNASSIGNED, Action, Person, may
+from cloud.assignments import Assignments, hands
+from cloud.roles import EVERYWHERE, LOCAL, UNASSIGNED, Action, Assignment, Person, may
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Episode, Event, Patch, Store, StoredAlert, StoredFinding, TechnicalAlert
 from models.anyecg.evidence import Evidence
@@ -27,6 +28,8 @@ class Seen:
 
     def __init__(self, store: Store, assignments: Assignments, person: Person) -> None:
         self._store, self._assignments, self.person = store, assignments, person
+        self._by_patch = cache(assignments.by_patch)  # asked once: a page of patches asks for each of them
+        self._patient = cache(assignments.patient)
 
     # -- what there is -------------------------------------------------------------------------------
 
@@ -87,9 +90,9 @@ class Seen:
 
     def patient(self, patch_id: str, first: float, last: float | None = None) -> dict[str, str] | None:
         """Whom the patch was on, by name or by pseudonym; None: on nobody."""
-        held = self._assignments.during(patch_id, first, first if last is None else last)
+        held = self._during(patch_id, first, last)
         mine = next((one for one in held if one and may(self.person, Action.STATUS, one)), None)
-        known = self._assignments.patient(mine.patient_id) if mine else None
+        known = self._patient(mine.patient_id) if mine else None
         if mine is None or known is None:
             return None
         if not may(self.person, Action.NAMES, mine):
@@ -106,14 +109,17 @@ class Seen:
 
     def hands(self, episode: Episode) -> frozenset[str | None]:
         """Ids of all who had the patch meanwhile, None for nobody: to tell people apart, not to be shown."""
-        held = self._assignments.during(episode.patch_id, *_span(episode))
+        held = self._during(episode.patch_id, *_span(episode))
         return frozenset(one.patient_id if one else None for one in held)
 
     def _sees(self, action: Action, patch_id: str, first: float, last: float | None = None) -> bool:
         if self.person.role in EVERYWHERE:
             return may(self.person, action)
-        held = self._assignments.during(patch_id, first, first if last is None else last)
+        held = self._during(patch_id, first, last)
         return any(may(self.person, action, one or UNASSIGNED) for one in held)
+
+    def _during(self, patch_id: str, first: float, last: float | None) -> list[Assignment | None]:
+        return hands(self._by_patch().get(patch_id, ()), first, first if last is None else last)
 
     def _sees_episode(self, episode: Episode) -> bool:
         return self._sees(Action.SEE, episode.patch_id, *_span(episode))

@@ -2,6 +2,7 @@
 
 const SILENT_MS = 10_000;
 const RENEW_MS = 150; // several events of one transaction renew a fragment once
+const PATCH_MS = 2_000; // heartbeats never end, and tell little
 
 const queues = document.getElementById("queues");
 const episode = document.getElementById("episode");
@@ -25,13 +26,26 @@ async function fragment(path) {
   return answer.text();
 }
 
+// One at a time: on a slow line renewals would queue up behind each other.
 function soon(action) {
   let timer = null;
-  return () => {
-    timer ??= setTimeout(() => {
-      timer = null;
-      action().catch(() => {}); // the not-live bar says it
-    }, RENEW_MS);
+  let due = Infinity;
+  let running = false;
+  const begin = async () => {
+    timer = null;
+    if (running) return;
+    due = Infinity;
+    running = true;
+    await action().catch(() => {}); // the not-live bar says it
+    running = false;
+    if (due < Infinity) again();
+  };
+  const again = () => (timer = setTimeout(begin, due - Date.now()));
+  return (_, within = RENEW_MS) => {
+    if (Date.now() + within >= due) return;
+    due = Date.now() + within;
+    clearTimeout(timer);
+    again();
   };
 }
 
@@ -237,7 +251,7 @@ function tick() {
 
 const news = {
   beat: () => {},
-  patch: renewQueues,
+  patch: () => renewQueues(null, PATCH_MS),
   technical: renewQueues,
   assignment: renewQueues,
   alert: ({ alert }) => {
