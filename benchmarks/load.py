@@ -137,14 +137,14 @@ def furnish(store: SqliteStore, pages: Sequence[Page], patches: Sequence[str]) -
         )
 
 
-def lost(store: SqliteStore, page: Page) -> tuple[int, int]:
-    """(events that the page should have had and had not, those it had more than once)."""
-    nurse = Person(name=page.name, role=Role.NURSE, wards=frozenset({page.ward}))
-    seen, after, due = Seen(store, Assignments(store), nurse), page.after, set[int]()
+def due(store: SqliteStore, ward: str, after: int) -> set[int]:
+    """The events that a nurse of the ward should have been told."""
+    nurse = Person(name="nurse", role=Role.NURSE, wards=frozenset({ward}))
+    seen, out = Seen(store, Assignments(store), nurse), set[int]()
     while events := store.events(after):
-        due |= {event.id for event in seen.of(events)}
+        out |= {event.id for event in seen.of(events)}
         after = events[-1].id
-    return len(due - set(page.ids)), len(page.ids) - len(set(page.ids))
+    return out
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -206,6 +206,7 @@ async def measure(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
             for task in metering:
                 task.cancel()
     with contextlib.closing(open_store(url_of(folder))) as store:
+        wanted = {page.ward: due(store, page.ward, page.after) for page in pages[: len(WARDS)]}
         return figures | {
             "sent": uplinks.sent,
             "acknowledged": uplinks.answers,
@@ -215,8 +216,8 @@ async def measure(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
             "alert_to_event_s": spread([s for page in pages for kind, s in page.waits if kind == "alert"]),
             "queues_s": spread([s for page in pages for s in page.renewals]),
             "refused_requests": sum(page.failed for page in pages),
-            "lost": sum(lost(store, page)[0] for page in pages),
-            "twice": sum(lost(store, page)[1] for page in pages),
+            "lost": sum(len(wanted[page.ward] - set(page.ids)) for page in pages),
+            "twice": sum(len(page.ids) - len(set(page.ids)) for page in pages),
             "load_average": os.getloadavg()[0],
             "cpus": os.cpu_count(),
         }
