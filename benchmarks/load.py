@@ -43,7 +43,7 @@ from cloud.supervisor import ProcessSpec, Supervisor, listening
 PASSWORD = "correct horse battery"
 WARDS = "ABCD"
 RENEW_S = {"patch": 2.0, "technical": 0.15, "assignment": 0.15, "alert": 0.15}  # as console.js
-SETTLE_S = 30.0  # for analysis and pages after the last message
+QUIET_S, SETTLE_S = 8.0, 90.0  # at the end: no news for so long, or no more patience
 
 
 @dataclass
@@ -154,6 +154,14 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"n": len(values), "p50": round(p50, 3), "p95": round(p95, 3), "max": round(most, 3)}
 
 
+async def settled(pages: Sequence[Page]) -> None:
+    """Until no page hears anything new: what is still on its way is not lost."""
+    until, before = time.monotonic() + SETTLE_S, -1
+    while time.monotonic() < until and (heard := sum(len(page.ids) for page in pages)) != before:
+        before = heard
+        await asyncio.sleep(QUIET_S)
+
+
 def processes(port: int, broker_port: int, folder: Path) -> list[ProcessSpec]:
     config = folder / "cloud.toml"
     config.write_text(
@@ -201,7 +209,7 @@ async def measure(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
             await asyncio.sleep(asked.seconds)
             figures = {name: meter.figures() for name, meter in meters.items()}
             await asyncio.to_thread(uplinks.join)
-            await asyncio.sleep(SETTLE_S)
+            await settled(pages)
             over.set()
             for task in metering:
                 task.cancel()
