@@ -83,9 +83,9 @@ class Inbox:
         self._store = store
         self._state = topic(site, "cloud", "state")
         self._site = site
-        # A fixed id: a node that comes back takes its predecessor's place at once.
         self._pulses: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
         self._pulse = threading.Thread(target=self._take_pulses, name="pulses", daemon=True)
+        # A fixed id: a node that comes back takes its predecessor's place at once.
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"anyecg-cloud-{site}",

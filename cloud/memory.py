@@ -27,9 +27,7 @@ class Memory:
         self._local = threading.local()
         self._opened: list[Database] = []  # one a thread
         self._news = threading.Condition()
-        self._turn = (
-            threading.Lock()
-        )  # of this process's writers: SQLite's own waiting is a sleep, and unfair
+        self._turn = threading.Lock()  # of the writers here: SQLite's own way to wait is to sleep
         self._closing = False
         try:
             migrations.apply(self._db)

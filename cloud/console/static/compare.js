@@ -16,7 +16,6 @@ const laid = [...box.querySelectorAll(".one[data-at]")].map((section) => ({
 }));
 
 let from = null; // px from the left edge of the view to R
-let moving = false; // by us, not by a hand
 
 function shown() {
   return laid.filter(({ section, strip }) => !section.hidden && "ready" in strip.dataset);
@@ -34,7 +33,6 @@ function lay() {
   from ??= width / 3;
   const [left, right] = [Math.max(...strips.map(r)), Math.max(...strips.map((one) => one.strip.space.offsetWidth - r(one)))];
   from = Math.min(Math.max(from, width - right), left); // something is in view
-  moving = true;
   for (const one of strips) {
     const { strip } = one;
     const [before, after] = [r(one), strip.space.offsetWidth - r(one)];
@@ -45,7 +43,6 @@ function lay() {
   line.hidden = from < 0 || from > width;
   line.style.left = `${from}px`;
   box.dataset.laid = JSON.stringify(Object.fromEntries(strips.map((one) => [one.section.dataset.of, place(one)])));
-  requestAnimationFrame(() => requestAnimationFrame(() => (moving = false)));
 }
 
 // Where its R stands now, px from the left edge of the box.
@@ -70,7 +67,7 @@ function step(one, by) {
 for (const one of laid) {
   one.strip.addEventListener("drawn", () => { if (!box.dataset.laid || !JSON.parse(box.dataset.laid)[one.section.dataset.of]) lay(); });
   one.strip.addEventListener("scroll", () => {
-    if (moving) return;
+    if (one.section.hidden || from === null || Math.abs(place(one) - from) < 1) return; // where we put it
     from = place(one);
     lay();
   }, { capture: true });
