@@ -10,6 +10,7 @@ import contextlib
 import re
 import secrets
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -54,17 +55,7 @@ class Assignments:
 
     def during(self, patch_id: str, first: float, last: float) -> list[Assignment | None]:
         """Everybody whose the patch was from `first` to `last`, both included; None where it was nobody's."""
-        held: list[Assignment | None] = []
-        free = first  # from here on nobody is known yet
-        for one in self._by_patch().get(patch_id, ()):
-            end = EVER if one.end is None else one.end
-            if end <= first or one.start > last:
-                continue
-            if one.start > free:
-                held.append(None)
-            held.append(one)
-            free = end
-        return held if free > last else [*held, None]
+        return hands(self.by_patch().get(patch_id, ()), first, last)
 
     def since(self, patch_id: str, utc: float) -> float:
         """From when on the patch was in the hands, or in nobody's, that it was in at `utc`."""
@@ -72,13 +63,13 @@ class Assignments:
 
     def open(self) -> dict[str, Assignment]:
         """Patch -> the assignment that has not ended."""
-        return {patch: held[-1] for patch, held in self._by_patch().items() if held[-1].end is None}
+        return {patch: held[-1] for patch, held in self.by_patch().items() if held[-1].end is None}
 
     def patient(self, patient_id: str) -> Patient | None:
         row = self._memory.one("select * from patients where id = ?", patient_id)
         return Patient(**row) if row else None
 
-    def _by_patch(self) -> dict[str, list[Assignment]]:
+    def by_patch(self) -> dict[str, list[Assignment]]:
         """In order of time. Rows are added and ended, in whatever process, and change in no other way."""
         version = self._memory.one("select max(id) as newest, count(end_at) as ended from assignments")
         if version != self._held[0]:
@@ -172,6 +163,21 @@ class Assignments:
             return
         self._permit(who, before["ward"], f"There is no patient {patient['id']} in your wards.")
         db.table("patients").update(before["id"], {key: value for key, value in patient.items() if value})
+
+
+def hands(held: Iterable[Assignment], first: float, last: float) -> list[Assignment | None]:
+    """As `Assignments.during` says of a patch whose assignments are `held`, in order of time."""
+    out: list[Assignment | None] = []
+    free = first  # from here on nobody is known yet
+    for one in held:
+        end = EVER if one.end is None else one.end
+        if end <= first or one.start > last:
+            continue
+        if one.start > free:
+            out.append(None)
+        out.append(one)
+        free = end
+    return out if free > last else [*out, None]
 
 
 def tenure(memory: Memory, patch_id: str, utc: float) -> tuple[float, float]:

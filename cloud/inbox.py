@@ -8,7 +8,9 @@ with its reason.
 from __future__ import annotations
 
 import logging
+import queue
 import socket
+import threading
 import time
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -30,6 +32,8 @@ logger = logging.getLogger(__name__)
 KEEPALIVE_S = 10
 RECONNECT_S = (1, 5)
 KINDS = ("seg", "trend", "range", "hb", "state", "answer")
+PULSES = {"hb", "state"}  # nobody waits for our word on them: what comes meanwhile is one commit
+PULSE_S = 0.5
 
 
 class Heartbeat(BaseModel):
@@ -81,6 +85,8 @@ class Inbox:
         self._store = store
         self._state = topic(site, "cloud", "state")
         self._site = site
+        self._pulses: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
+        self._pulse = threading.Thread(target=self._take_pulses, name="pulses", daemon=True)
         # A fixed id: a node that comes back takes its predecessor's place at once.
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
@@ -96,6 +102,7 @@ class Inbox:
         self._client.on_message = self._on_message
 
     def start(self) -> None:
+        self._pulse.start()
         self._client.connect_async(*self._address, KEEPALIVE_S)
         self._client.loop_start()
 
@@ -104,6 +111,9 @@ class Inbox:
             self._client.publish(self._state, pack({"state": "offline"}), qos=1, retain=True)
         self._client.disconnect()
         self._client.loop_stop()
+        if self._pulse.is_alive():
+            self._pulses.put(None)
+            self._pulse.join()
 
     def deliver(self, now: float) -> None:
         """Commands that are due go to their edges; not where no broker is there: paho would keep them."""
@@ -128,11 +138,28 @@ class Inbox:
 
     def _on_message(self, client: mqtt.Client, _user: Any, message: mqtt.MQTTMessage) -> None:
         try:
-            self._take(message.topic, bytes(message.payload))
+            if message.topic.rpartition("/")[2] in PULSES:
+                self._pulses.put((message.topic, bytes(message.payload)))
+            else:
+                self._take(message.topic, bytes(message.payload))
         except Exception:  # without our own acknowledgement the edge keeps it and sends it again
             logger.exception("a message on %s could not be stored", message.topic)
         # The broker's copy goes in any case: it would give us nothing more once 100 of them are not released.
         client.ack(message.mid, message.qos)
+
+    def _take_pulses(self) -> None:
+        """All that came within half a second in one transaction, in order; the pulse thread."""
+        while (first := self._pulses.get()) is not None:
+            time.sleep(PULSE_S)
+            held = [first, *(self._pulses.get() for _ in range(self._pulses.qsize()))]
+            try:
+                with self._store.writing():
+                    for where, payload in filter(None, held):
+                        self._take(where, payload)
+            except Exception:
+                logger.exception("%d heartbeats could not be stored; the next ones say more", len(held))
+            if None in held:
+                return
 
     def _take(self, where: str, payload: bytes) -> None:
         _, _, site, dev, kind = where.split("/")

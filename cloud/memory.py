@@ -27,6 +27,7 @@ class Memory:
         self._local = threading.local()
         self._opened: list[Database] = []  # one a thread
         self._news = threading.Condition()
+        self._turn = threading.Lock()  # of the writers here: SQLite's own way to wait is to sleep
         self._closing = False
         try:
             migrations.apply(self._db)
@@ -68,23 +69,26 @@ class Memory:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Database]:
-        """One transaction, the writer's lock taken at once: what is read in it is what is changed. Within
-        another one of this thread it is part of that."""
+        """One transaction, the writer's lock taken at once: what is read in it is what is changed.
+
+        Within another one of this thread it is a part of that.
+        """
         db = self._db
         if db.conn.in_transaction:
             yield db
             return
-        try:
-            db.execute("BEGIN IMMEDIATE")
-            with db.atomic():
-                yield db
-            db.execute("COMMIT")
-        except BaseException as error:
-            with contextlib.suppress(sqlite3.Error):
-                db.rollback()
-            if isinstance(error, sqlite3.Error):
-                raise DeliveryError(f"The store {self._path} cannot be written: {error}.") from error
-            raise
+        with self._turn:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                with db.atomic():
+                    yield db
+                db.execute("COMMIT")
+            except BaseException as error:
+                with contextlib.suppress(sqlite3.Error):
+                    db.rollback()
+                if isinstance(error, sqlite3.Error):
+                    raise DeliveryError(f"The store {self._path} cannot be written: {error}.") from error
+                raise
         self._announce()
 
     def tell(self, kind: str, data: Mapping[str, Any], now: float) -> None:

@@ -31,6 +31,7 @@ from models.errors import UsageError
 logger = logging.getLogger(__name__)
 
 TICK_S = 1.0
+MOST_STANDING = 100_000  # technical alerts: all that there are
 UNDELIVERED = "delivery"  # kind of technical alert
 HEAD_S = 3600.0  # between two notes of the audit chain's head
 
@@ -211,9 +212,12 @@ def _note_head(store: Store) -> None:
 
 
 def check_patches(store: Store, config: CloudConfig, now: float) -> None:
-    """Raise and clear; both do nothing where nothing changed."""
+    """Raise and clear where something changed."""
+    stands = {(alert.patch_id, alert.kind) for alert in store.technical_alerts(limit=MOST_STANDING)}
     for patch in store.patches():
         for kind, holds, text in _technical(patch, config, now):
+            if holds == ((patch.patch_id, kind) in stands):
+                continue
             if holds:
                 store.raise_technical(patch.patch_id, kind, text, now=now)
             else:
@@ -225,7 +229,7 @@ def check_deliveries(store: Store, now: float) -> None:
     failing = store.book.deliveries.failing()
     for patch_id, text in failing.items():
         store.raise_technical(patch_id, UNDELIVERED, text, now=now)
-    for standing in store.technical_alerts(limit=1000):
+    for standing in store.technical_alerts(limit=MOST_STANDING):
         if standing.kind == UNDELIVERED and standing.patch_id not in failing:
             store.clear_technical(standing.patch_id, UNDELIVERED, now=now)
 

@@ -12,6 +12,7 @@ SQLite implements it here (`cloud/sqlite_store.py`); another database is another
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -278,6 +279,9 @@ class Store(Protocol):
         """The chain that tells of everything."""
 
     # -- inbox ---------------------------------------------------------------------------------------
+    def writing(self) -> AbstractContextManager[object]:
+        """What is written within is one transaction."""
+
     def commit_segment(self, payload: bytes, segment: Segment, *, seq: int, site: str, now: float) -> Receipt:
         """Insert-or-ignore by id, with its job and event, committed on return."""
 

@@ -12,6 +12,7 @@ from string import ascii_lowercase
 
 from cloud.store import Episode
 from models.anyecg.chat.readings import Reading
+from models.anyecg.evidence import Evidence
 from models.ecg import Segment
 
 KEPT = 32  # readings in memory; any of them can be made again from the store
@@ -67,6 +68,11 @@ class Readings:
 
 def placed(reading: Reading, place: int, date: str | None) -> Reading:
     """The reading as the one at `place`, with its date."""
-    letter, known = ascii_lowercase[place], reading.evidence
+    return replace(reading, evidence=lettered(reading.evidence, place, date))
+
+
+def lettered(known: Evidence, place: int, date: str | None) -> Evidence:
+    """What is known of an ECG, as of the one at `place`."""
+    letter = ascii_lowercase[place]
     facts = tuple(replace(fact, id=letter + fact.id[1:]) for fact in known.facts)
-    return replace(reading, evidence=replace(known, letter=letter, facts=facts, date=date))
+    return replace(known, letter=letter, facts=facts, date=date)

@@ -20,7 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cloud.ask import MOST, Asked, Asking, UnknownEpisodeError
 from cloud.config import PeopleConfig, RuleConfig
-from cloud.console import alerts, day, disclosure, prints, views
+from cloud.console import alerts, compare, day, disclosure, prints, views
 from cloud.console.annotating import annotating
 from cloud.console.editor import editor
 from cloud.console.live import Hub
@@ -102,6 +102,7 @@ def create_app(
     app.include_router(disclosure.router(store.commands, render))
     app.include_router(editor(store.signing, render))
     app.include_router(annotating(store.annotations))
+    app.include_router(compare.routes(render))
     app.include_router(alerts.routes(store, rules or RuleConfig()))
 
     @app.get("/events", include_in_schema=False, dependencies=[Depends(needs(Action.SEE))])

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 from cloud.console.seen import Seen
+from cloud.roles import Person
 from cloud.store import Event, Store
 from models.errors import DeliveryError
 
@@ -22,6 +25,9 @@ class Hub:
         self._store = store
         self._news = asyncio.Event()  # replaced whenever it is set: who waits holds the one it saw
         self._closing = False
+        self._lock = threading.Lock()
+        self._told: dict[tuple[Person, int], tuple[list[Event], int]] = {}  # up to the event `_newest`
+        self._newest = 0
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -49,17 +55,30 @@ class Hub:
         told = time.monotonic()
         while not self._closing and (seen := await asyncio.to_thread(look)) is not None:
             news = self._news  # before reading: what is committed meanwhile is not slept over
-            events = await asyncio.to_thread(self._store.events, after)
-            for event in await asyncio.to_thread(seen.of, events):
+            before, (events, after) = after, await asyncio.to_thread(self._since, after, seen)
+            for event in events:
                 told = time.monotonic()
                 yield _message(event)
-            if events:
-                after = events[-1].id
-            else:
+            if after == before:
                 await _within(news, max(0.0, told + BEAT_S - time.monotonic()))
             if time.monotonic() >= told + BEAT_S:
                 told = time.monotonic()
                 yield "event: beat\ndata: {}\n\n"
+
+    def _since(self, after: int, seen: Seen) -> tuple[list[Event], int]:
+        """(what of the next events the person may see, the last that was looked at).
+
+        Found out once for the pages of people who see alike and have heard the same.
+        """
+        alike = replace(seen.person, name=""), after
+        with self._lock:
+            newest = self._store.last_event()
+            if newest != self._newest:
+                self._told, self._newest = {}, newest
+            if alike not in self._told:
+                events = self._store.events(after)
+                self._told[alike] = seen.of(events), events[-1].id if events else after
+            return self._told[alike]
 
     async def _watch(self) -> None:
         while not self._closing:

@@ -10,12 +10,13 @@ import math
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from typing import TypeVar
 
 from cloud.alerts import State
 from cloud.annotations import Annotation
-from cloud.assignments import Assignments
+from cloud.assignments import Assignments, hands
 from cloud.chain import Head
 from cloud.commands import Asked
 from cloud.drafts import Standing, Written
@@ -38,6 +39,8 @@ class Seen:
 
     def __init__(self, store: Store, assignments: Assignments, person: Person) -> None:
         self._store, self._assignments, self.person = store, assignments, person
+        self._by_patch = cache(assignments.by_patch)  # asked once: a page of patches asks for each of them
+        self._patient = cache(assignments.patient)
 
     # -- what there is -------------------------------------------------------------------------------
 
@@ -103,7 +106,7 @@ class Seen:
 
     def spans(self, action: Action, patch_id: str, begin: float, end: float) -> list[tuple[float, float]]:
         """What of a time (Unix seconds) they may do that to, in order."""
-        held = [one for one in self._assignments.during(patch_id, begin, end) if one is not None]
+        held = [one for one in self._during(patch_id, begin, end) if one is not None]
         edges = {edge for one in held for edge in (one.start, one.end) if edge and begin < edge < end}
         pieces = pairwise(sorted({begin, end} | edges))
         return [(a, b) for a, b in pieces if self._sees(action, patch_id, a, max(a, b - 0.001))]
@@ -191,7 +194,7 @@ class Seen:
     def assignment(self, patch_id: str, at: float | None = None) -> Assignment | None:
         """Of those that are theirs the one at a moment, Unix seconds, or else the newest."""
         begin, end = (0.0, time.time()) if at is None else (at, at)
-        held = self._assignments.during(patch_id, begin, end)
+        held = self._during(patch_id, begin, end)
         return next((one for one in reversed(held) if one and may(self.person, Action.SEE, one)), None)
 
     def of(self, events: Sequence[Event]) -> list[Event]:
@@ -202,9 +205,9 @@ class Seen:
 
     def patient(self, patch_id: str, first: float, last: float | None = None) -> dict[str, str] | None:
         """Whom the patch was on, by name or by pseudonym; None: on nobody."""
-        held = self._assignments.during(patch_id, first, first if last is None else last)
+        held = self._during(patch_id, first, last)
         mine = next((one for one in held if one and may(self.person, Action.STATUS, one)), None)
-        known = self._assignments.patient(mine.patient_id) if mine else None
+        known = self._patient(mine.patient_id) if mine else None
         if mine is None or known is None:
             return None
         if not may(self.person, Action.NAMES, mine):
@@ -218,7 +221,7 @@ class Seen:
 
     def hands(self, patch_id: str, first: float, last: float) -> list[tuple[float, dict[str, str] | None]]:
         """From when on the patch was on whom, of those whom the person may know, between two moments."""
-        held = self._assignments.during(patch_id, first, last)
+        held = self._during(patch_id, first, last)
         return [
             (max(first, one.start), self.patient(patch_id, max(first, one.start)))
             for one in held
@@ -239,17 +242,25 @@ class Seen:
     def _is_of_now(self, stored: StoredAlert) -> bool:
         """Whether all of it was recorded by who has its patch now, and that is theirs to know."""
         now = self._assignments.at(stored.alert.patch_id, time.time())
-        held = self._assignments.during(stored.alert.patch_id, *_times(stored))
+        held = self._during(stored.alert.patch_id, *_times(stored))
         return now is not None and held == [now] and may(self.person, Action.STATUS, now)
 
     def patient_of(self, episode: Episode) -> dict[str, str] | None:
         return self.patient(episode.patch_id, *_span(episode))
 
+    def worn_by(self, episode: Episode) -> frozenset[str | None]:
+        """Ids of all who had the patch meanwhile, None for nobody: to tell people apart, not to be shown."""
+        held = self._during(episode.patch_id, *_span(episode))
+        return frozenset(one.patient_id if one else None for one in held)
+
     def _sees(self, action: Action, patch_id: str, first: float, last: float | None = None) -> bool:
         if self.person.role in EVERYWHERE:
             return may(self.person, action)
-        held = self._assignments.during(patch_id, first, first if last is None else last)
+        held = self._during(patch_id, first, last)
         return any(may(self.person, action, one or UNASSIGNED) for one in held)
+
+    def _during(self, patch_id: str, first: float, last: float | None) -> list[Assignment | None]:
+        return hands(self._by_patch().get(patch_id, ()), first, first if last is None else last)
 
     def _sees_episode(self, episode: Episode) -> bool:
         return self._sees(Action.SEE, episode.patch_id, *_span(episode))

@@ -56,7 +56,7 @@ def describe(beats: Floats, *, usual: Floats | None = None) -> tuple[Floats, Flo
     median = np.median(beats, axis=0) if usual is None else usual
     numbers = np.stack(
         [
-            *(_correlation(beats, median, part) for part in (QRS, P_WAVE, slice(None))),
+            *(correlation(beats, median, part) for part in (QRS, P_WAVE, slice(None))),
             _log_ratio(np.linalg.norm(beats[..., QRS], axis=-1), np.linalg.norm(median[..., QRS], axis=-1)),
             _log_ratio(beats[..., P_WAVE].std(axis=-1), median[..., P_WAVE].std(axis=-1)),
             *(x for mine, its in zip(_form(beats), _form(median), strict=True) for x in (mine, mine - its)),
@@ -67,7 +67,8 @@ def describe(beats: Floats, *, usual: Floats | None = None) -> tuple[Floats, Flo
     return shapes.astype(np.float32), np.clip(numbers, -3, 3).astype(np.float32)
 
 
-def _correlation(beats: Floats, median: Floats, part: slice) -> Floats:
+def correlation(beats: Floats, median: Floats, part: slice) -> Floats:
+    """(beat, lead) of a part of cut beats with that part of another (lead, 112); 0 where one is flat."""
     a, b = beats[..., part], median[..., part]
     a = a - a.mean(axis=-1, keepdims=True)
     b = b - b.mean(axis=-1, keepdims=True)

@@ -79,7 +79,7 @@ def measure_intervals(
 def _boundaries(microvolts: Microvolts, fs: float, r: Offsets, gone: Mask) -> dict[str, Floats]:
     """Sample offsets per kind of boundary and beat, NaN where there is none."""
     nowhere = {name: np.full(len(r), np.nan) for name in SHIFT_MS}
-    whole = _whole(r, gone, fs)
+    whole = whole_beats(r, gone, fs)
     if whole.sum() < MIN_BEATS:
         return nowhere
     x = hold_missing(microvolts, gone)
@@ -91,7 +91,7 @@ def _boundaries(microvolts: Microvolts, fs: float, r: Offsets, gone: Mask) -> di
     return nowhere
 
 
-def _whole(r: Offsets, gone: Mask, fs: float) -> Mask:
+def whole_beats(r: Offsets, gone: Mask, fs: float) -> Mask:
     """(beat,): True where the beat and its surroundings were measured."""
     before, after = (round(s * fs) for s in AROUND_S)
     lost = np.concatenate([[0], np.cumsum(gone)])

@@ -159,3 +159,15 @@ def test_no_heartbeat_ends_the_inbox_and_what_is_kept_of_it_is_json(
 def test_no_envelope_ends_the_inbox(deaf: Inbox, make_part: MakePart, name: str, value: object) -> None:
     fields = unpack(encode_segment(make_part(0), 0, "home"))
     deaf._take("ecg/v1/home/p/seg", cbor2.dumps(fields | {name: value}))
+
+
+def test_heartbeats_that_come_together_are_one_commit(
+    edge: Any, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits: list[int] = []
+    announce = store._announce
+    monkeypatch.setattr(store, "_announce", lambda: (commits.append(1), announce()))
+    for number in range(10):
+        edge.send(pack(BEAT | {"patch_id": f"p{number}"}), kind="hb", dev=f"p{number}")
+    wait_until(lambda: len(store.patches()) == 10)
+    assert len(commits) < 5

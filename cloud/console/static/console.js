@@ -11,6 +11,7 @@ const LOST_MS = 3000; // a connection that broke is given so long to come back
 const RENEW_MS = 150; // several events of one transaction renew a fragment once
 const QUEUES = ["review", "suppressed", "technical"];
 const DECIDED = ["acknowledged", "resolved", "suppressed", "undone", "escalated"];
+const PATCH_MS = 2_000; // heartbeats never end, and tell little
 
 const queues = document.getElementById("queues");
 const episode = document.getElementById("episode");
@@ -34,13 +35,26 @@ async function fragment(path) {
   return answer.text();
 }
 
+// One at a time: on a slow line renewals would queue up behind each other.
 function soon(action) {
   let timer = null;
-  return () => {
-    timer ??= setTimeout(() => {
-      timer = null;
-      action().catch(() => {}); // the not-live bar says it
-    }, RENEW_MS);
+  let due = Infinity;
+  let running = false;
+  const begin = async () => {
+    timer = null;
+    if (running) return;
+    due = Infinity;
+    running = true;
+    await action().catch(() => {}); // the not-live bar says it
+    running = false;
+    if (due < Infinity) again();
+  };
+  const again = () => (timer = setTimeout(begin, due - Date.now()));
+  return (_, within = RENEW_MS) => {
+    if (Date.now() + within >= due) return;
+    due = Date.now() + within;
+    clearTimeout(timer);
+    again();
   };
 }
 
@@ -234,6 +248,7 @@ queues.addEventListener("change", ({ target }) => {
 
 bar.addEventListener("click", ({ target }) => {
   if (target.dataset.do === "ask") showTogether([...ticked]);
+  if (target.dataset.do === "compare") location.assign(`/compare?${new URLSearchParams([...ticked].map((id) => ["episode", id]))}`);
   if (target.dataset.do === "clear") {
     ticked.clear();
     showTicks();
@@ -248,6 +263,7 @@ function showTicks() {
     box.disabled = full && !box.checked;
   }
   bar.hidden = !ticked.size;
+  bar.querySelector("[data-do=compare]").disabled = ticked.size < 2 || ticked.size > 4;
   bar.firstElementChild.textContent = `${ticked.size} ${ticked.size === 1 ? "strip" : "strips"} ticked`;
 }
 
@@ -295,7 +311,7 @@ function tick() {
 
 const news = {
   beat: () => {},
-  patch: renewQueues,
+  patch: () => renewQueues(null, PATCH_MS),
   technical: renewQueues,
   assignment: renewQueues,
   symptom: renewQueues,

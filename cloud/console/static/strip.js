@@ -192,13 +192,17 @@ class EcgStrip extends HTMLElement {
     return !this.#meta || this.scroll.scrollLeft + this.scroll.clientWidth >= this.space.offsetWidth - 2;
   }
 
+  get pxPerS() {
+    return scale.speed * MM;
+  }
+
   // Left edge of a sample in the whole strip, px.
   #x(sample) {
-    return ((sample - this.#meta.first) / this.#meta.fs) * scale.speed * MM;
+    return ((sample - this.#meta.first) / this.#meta.fs) * this.pxPerS;
   }
 
   #sample(x) {
-    return this.#meta.first + (x / (scale.speed * MM)) * this.#meta.fs;
+    return this.#meta.first + (x / this.pxPerS) * this.#meta.fs;
   }
 
   // [first, last] sample that is seen.
@@ -320,7 +324,7 @@ class EcgStrip extends HTMLElement {
       lanes: this.#lanes,
       current: this.#current,
       cited: this.#cited,
-      pxPerS: scale.speed * MM,
+      pxPerS: this.pxPerS,
       pxPerMv: scale.gain * MM,
       x: (sample) => this.#x(sample),
     });

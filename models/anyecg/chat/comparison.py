@@ -49,6 +49,38 @@ def date_of(ecg: Evidence) -> str | None:
     return text
 
 
+def measured(name: str, ecg: Evidence) -> float | None:
+    """A quantity as it is told; None where it could not be measured."""
+    value = ecg.value(name)
+    return None if value is None else float(round(value))
+
+
+def counted(label: str, ecg: Evidence) -> float | None:
+    """How many were found; None where nothing was analysed."""
+    if not statements.was_analysed(ecg):
+        return None
+    return float(sum(fact.count for fact in statements.found_of(ecg, label)))
+
+
+def difference(before: float | None, after: float | None) -> float | None:
+    """Signed; None where one of the two is not known."""
+    return None if before is None or after is None else round(after - before, 1)
+
+
+def rhythm(ecg: Evidence) -> Sentence:
+    """The abnormal rhythms found, or that there is none as far as could be analysed."""
+    found = statements.rhythms(ecg) or [statements.denial(ecg, ANY_RHYTHM)]
+    return tuple(named(claim, ecg) for claim in found)
+
+
+def same_rhythm(first: Evidence, last: Evidence) -> bool | None:
+    """Whether both show the same abnormal rhythms; None where one was not analysed."""
+    if not (statements.was_analysed(first) and statements.was_analysed(last)):
+        return None
+    labels = [{claim.label for claim in statements.rhythms(ecg)} for ecg in (first, last)]
+    return labels[0] == labels[1]
+
+
 def _told(subjects: Sequence[str], ecgs: Sequence[Evidence]) -> list[Sentence]:
     said: list[Sentence] = []
     for subject in subjects:
@@ -65,24 +97,20 @@ def _told(subjects: Sequence[str], ecgs: Sequence[Evidence]) -> list[Sentence]:
 
 
 def _values(name: str, ecgs: Sequence[Evidence]) -> Sentence:
-    numbers = [None if (value := ecg.value(name)) is None else float(round(value)) for ecg in ecgs]
+    numbers = [measured(name, ecg) for ecg in ecgs]
     return _course("value", name, ecgs, numbers, [statements.cites(ecg, name) for ecg in ecgs])
 
 
 def _counts(label: str, ecgs: Sequence[Evidence]) -> Sentence:
     """Without a change: lengths differ, so that only shares can be compared."""
     rests = [_rests(ecg, label) for ecg in ecgs]
-    numbers = [_count(ecg, label) if statements.was_analysed(ecg) else None for ecg in ecgs]
+    numbers = [counted(label, ecg) for ecg in ecgs]
     return _course("count", label, ecgs, numbers, rests)[:1]
 
 
 def _shares(label: str, ecgs: Sequence[Evidence]) -> Sentence:
     rests = [(*_rests(ecg, label), *statements.cites(ecg, "BEATS")) for ecg in ecgs]
     return _course("burden", label, ecgs, [statements.share(ecg, label) for ecg in ecgs], rests)
-
-
-def _count(ecg: Evidence, label: str) -> float:
-    return float(sum(fact.count for fact in statements.found_of(ecg, label)))
 
 
 def _rests(ecg: Evidence, label: str) -> tuple[str, ...]:
@@ -106,10 +134,9 @@ def _course(
         numbers=tuple(numbers),
         cites=tuple(ident for ids in rests for ident in ids),
     )
-    first, last = numbers[0], numbers[-1]
-    if first is None or last is None:
+    delta = difference(numbers[0], numbers[-1])
+    if delta is None:
         return (series,)
-    delta = round(last - first, 1)
     change = Claim(
         kind=f"{kind}_{'up' if delta > 0 else 'down' if delta < 0 else 'same'}",
         label=label,
@@ -122,16 +149,12 @@ def _course(
 
 def _rhythms(ecgs: Sequence[Evidence]) -> list[Sentence]:
     """A sentence an ECG, and whether the last differs from the first."""
-    said: list[Sentence] = [
-        tuple(named(claim, ecg) for claim in statements.rhythms(ecg) or [statements.denial(ecg, ANY_RHYTHM)])
-        for ecg in ecgs
-    ]
-    first, last = ecgs[0], ecgs[-1]
-    if not (statements.was_analysed(first) and statements.was_analysed(last)):
+    said, first, last = [rhythm(ecg) for ecg in ecgs], ecgs[0], ecgs[-1]
+    same = same_rhythm(first, last)
+    if same is None:
         return said
-    labels = [{claim.label for claim in statements.rhythms(ecg)} for ecg in (first, last)]
     change = Claim(
-        kind="alike" if labels[0] == labels[1] else "unlike",
+        kind="alike" if same else "unlike",
         ecgs=(first.letter, last.letter),
         cites=(*_rhythm_rests(first), *_rhythm_rests(last)),
     )

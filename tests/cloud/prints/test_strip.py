@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import re
+import zlib
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -103,6 +106,58 @@ def test_grid_lines_of_the_pages_are_five_millimetres_apart_on_a4(made: Make) ->
     box = re.search(rb"/MediaBox ?\[0 0 ([\d.]+) ([\d.]+)\]", pdf(document))
     assert box is not None
     assert [float(n) for n in box.groups()] == pytest.approx([595.28, 841.89], abs=0.1)
+
+
+@pytest.mark.parametrize(("speed", "gain"), [(25.0, 10.0), (50.0, 20.0)])
+def test_a_second_and_a_millivolt_are_as_long_in_the_pdf(made: Make, speed: float, gain: float) -> None:
+    strokes = strokes_of(pdf(strip_document(made(3), Style(speed=speed, gain=gain))))
+    trace = max(strokes, key=len)
+    x, y = trace.T
+    assert np.ptp(y) == pytest.approx(gain, rel=0.01)
+    falls = x[:-1][np.abs(np.diff(y)) > gain / 2]
+    assert np.diff(falls) == pytest.approx(speed / 2, rel=0.01)
+    upright = {
+        round(float(s[0, 0]), 2)
+        for s in strokes
+        if len(s) == 2 and np.ptp(s[:, 0]) < 0.01 and np.ptp(s[:, 1]) > 10
+    }
+    assert np.diff(sorted(upright)) == pytest.approx(1.0, rel=0.01)  # every millimetre
+
+
+def strokes_of(document: bytes) -> list[npt.NDArray[np.float64]]:
+    """The straight strokes of a PDF's only page, (point, x and y) in mm on the paper, from its operators."""
+    content = max(map(inflated, re.findall(rb"stream\r?\n(.*?)\r?\nendstream", document, re.S)), key=len)
+    words = re.sub(rb"\((?:\\.|[^\\)])*\)", b"", content, flags=re.S).replace(b"/", b" /").split()
+    here, kept, numbers = np.eye(3), [], list[float]()
+    paths, strokes = list[list[Any]](), []
+    for word in words:
+        if re.fullmatch(rb"[-+]?[\d.]+", word):
+            numbers.append(float(word))
+            continue
+        match word:
+            case b"q":
+                kept.append(here)
+            case b"Q":
+                here = kept.pop()
+            case b"cm":
+                a, b, c, d, e, f = numbers
+                here = np.array([[a, b, 0], [c, d, 0], [e, f, 1]]) @ here
+            case b"m" | b"l":
+                if word == b"m":
+                    paths.append([])
+                paths[-1].append((np.array([*numbers, 1]) @ here)[:2] * (25.4 / 72))
+            case b"S" | b"f" | b"n" | b"W" | b"h":
+                strokes += [np.array(path) for path in paths if word == b"S"]
+                paths = [] if word in b"Sfn" else paths
+        numbers = []
+    return strokes
+
+
+def inflated(stream: bytes) -> bytes:
+    try:
+        return zlib.decompress(stream)
+    except zlib.error:  # not compressed
+        return stream
 
 
 def test_it_is_the_same_bytes_every_time(made: Make, found: Found) -> None:
