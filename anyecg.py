@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import getpass
 import json
-import logging
 import os
 import sys
 import tempfile
@@ -445,9 +444,11 @@ def edge_run(config: Config = None, verbose: Verbose = False) -> None:
     from edge.agent import run as run_edge
     from edge.config import EdgeConfig
     from models.config import load
+    from models.logs import set_up
 
-    _log(verbose)
-    asyncio.run(run_edge(load(config, EdgeConfig)))
+    chosen = load(config, EdgeConfig)
+    set_up("edge", chosen.log, verbose=verbose)
+    asyncio.run(run_edge(chosen))
 
 
 @edge_app.command("recorded")
@@ -498,9 +499,11 @@ def cloud_run(config: Config = None, verbose: Verbose = False) -> None:
     from cloud.config import CloudConfig
     from cloud.node import serve
     from models.config import load
+    from models.logs import set_up
 
-    _log(verbose)
-    asyncio.run(serve(load(config, CloudConfig), _say))
+    chosen = load(config, CloudConfig)
+    set_up("cloud", chosen.log, verbose=verbose)
+    asyncio.run(serve(chosen, _say))
 
 
 User = Annotated[str, typer.Argument(metavar="NAME", help="Of the user.")]
@@ -524,21 +527,21 @@ def user_add(
 @user_app.command("list")
 def user_list(config: Config = None) -> None:
     """JSON on stdout."""
-    with _people(config) as (people, _, _who):
+    with _people(config, make=False) as (people, _, _who):
         print(json.dumps([asdict(user) for user in people.users()]))
 
 
 @user_app.command("disable")
 def user_disable(name: User, config: Config = None) -> None:
     """Out at once, and not in again."""
-    with _people(config) as (people, _, who):
+    with _people(config, make=False) as (people, _, who):
         people.disable(who, name)
 
 
 @user_app.command("password")
 def user_password(name: User, config: Config = None) -> None:
     """Give a user a new password, which ends the sessions; it is asked for, or is the first line of stdin."""
-    with _people(config) as (people, _, who):
+    with _people(config, make=False) as (people, _, who):
         people.set_password(who, name, _password())
 
 
@@ -563,21 +566,23 @@ def cloud_assign(
 @cloud_app.command("unassign")
 def cloud_unassign(patch: PatchId, config: Config = None) -> None:
     """From now on the patch is on nobody."""
-    with _people(config) as (_, assignments, who):
+    with _people(config, make=False) as (_, assignments, who):
         print(json.dumps(asdict(assignments.end(who, patch))))
 
 
 @contextlib.contextmanager
-def _people(config: Path | None) -> Iterator[tuple[People, Assignments, Person]]:
-    """The users and assignments of cloud.toml's store, and who is at this terminal."""
+def _people(config: Path | None, *, make: bool = True) -> Iterator[tuple[People, Assignments, Person]]:
+    """The users and assignments of cloud.toml's store, and who is at this terminal; `make` an absent store."""
     from cloud.assignments import Assignments
     from cloud.config import CloudConfig
     from cloud.people import People
     from cloud.roles import Person, Role
-    from cloud.store import open_store
+    from cloud.store import open_store, path_of
     from models.config import load
 
     chosen = load(config, CloudConfig)
+    if not make and not Path(path_of(chosen.store)).is_file():
+        raise UsageError(f"There is no store {chosen.store} yet; `anyecg cloud run` makes it.")
     store = open_store(chosen.store)
     try:
         yield (
@@ -665,7 +670,9 @@ def _wanted(episode: str | None, patch: str | None, start: str | None, end: str 
 def broker_run(port: Annotated[int, typer.Option(min=1, max=65535)] = 1883) -> None:
     """Serve MQTT 5 on this machine's loopback address."""
     from cloud.broker import run_broker
+    from models.logs import set_up
 
+    set_up("broker")
     run_broker(port)
 
 
@@ -684,9 +691,10 @@ def patch_simulate(
     """A patch that plays RECORD over a real Bluetooth LE stack; for `edge run` with a tcp-client radio."""
     from firmware_bridge.sim.link import Shape
     from firmware_bridge.sim.simulate import simulate
+    from models.logs import set_up
     from models.recordings import open_recording
 
-    _log(verbose=False)
+    set_up("patch")
     shape = Shape(loss=loss, out_of_range=[_stretch(text) for text in out_of_range or []])
     asyncio.run(
         simulate(
@@ -1108,11 +1116,6 @@ def _say(sentence: str) -> None:
 
 def _hush(_sentence: str) -> None:
     """Progress that nobody watches."""
-
-
-def _log(verbose: bool) -> None:
-    level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(name)s: %(message)s")
 
 
 def _data() -> Path:

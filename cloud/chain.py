@@ -37,6 +37,7 @@ class Who(StrEnum):
     ANALYSIS = "analysis"
     RECORDING = "recording"  # that went on for long without an alert's label
     REPORTER = "reporter"
+    NOBODY = "nobody"  # who was not let in
 
 
 class What(StrEnum):
@@ -72,6 +73,10 @@ class What(StrEnum):
     USER_WARDS = "wards changed"  # of a user
     USER_PASSWORD = "password changed"  # noqa: S105 - no password
     INVITED = "patient invited"  # by a code
+    CODE_USED = "code used"
+    SIGNED_IN = "signed in"
+    SIGN_IN_REFUSED = "sign-in refused"  # also of a code
+    SIGNED_OUT = "signed out"
     ASSIGNED = "patch assigned"
     MOVED = "patch moved"  # to another patient or ward
     UNASSIGNED = "patch ended"  # on nobody from then on

@@ -8,6 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from models.logs import Form
+
 
 class RuleConfig(BaseModel):
     """From when on a finding is an alert, and of which priority (DESIGN: IEC 60601-1-8).
@@ -117,6 +119,7 @@ class CloudConfig(BaseModel):
     unreadable_s: float = Field(120.0, ge=10, description="not analysable for so long: technical alert")
     lag_s: float = Field(30.0, ge=5, description="newest sample older than this when heard: technical alert")
     battery_mv: int = Field(3300, ge=0, description="a patch's battery below this: technical alert")
+    log: Form = Field("auto", description="auto, json or human; auto: for people at a terminal, else JSON")
     rules: RuleConfig = RuleConfig()
     alerts: AlertsConfig = AlertsConfig()
     chat: ChatConfig = ChatConfig()

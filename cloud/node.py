@@ -151,6 +151,7 @@ async def _serve_page(store: SqliteStore, config: CloudConfig, asking: Asking | 
         app,
         host=config.host,
         port=config.port,
+        log_config=None,  # ours
         log_level="warning",
         lifespan="on",
         timeout_graceful_shutdown=1,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.logs import Form
+
 
 class PatchConfig(BaseModel):
     """Which patch, over which radio."""
@@ -46,6 +48,7 @@ class EdgeConfig(BaseModel):
     outbox_mb: int = Field(1000, ge=10, le=1_000_000, description="the outbox never grows beyond this")
     heartbeat_s: float = Field(15.0, ge=0.5, le=30.0, description="the cloud calls a patch silent after 60 s")
     weights: Path | None = Field(None, description="another screener.onnx than the shipped one")
+    log: Form = Field("auto", description="auto, json or human; auto: for people at a terminal, else JSON")
     patch: PatchConfig = PatchConfig()
     recorder: RecorderConfig = RecorderConfig()
 
