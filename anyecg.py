@@ -7,6 +7,8 @@ import contextlib
 import getpass
 import json
 import os
+import re
+import secrets
 import sys
 import tempfile
 import time
@@ -51,7 +53,18 @@ NOTICE = f"AI-generated, not yet reviewed. {WORDING}"
 EXTRAS = {  # of pyproject.toml, by what a command misses first
     **dict.fromkeys(("torch", "transformers", "peft", "onnx"), "train"),
     **dict.fromkeys(
-        ("argon2", "fastapi", "jinja2", "neurokit2", "tokenizers", "llguidance", "typst", "uvicorn"), "cloud"
+        (
+            "argon2",
+            "fastapi",
+            "jinja2",
+            "neurokit2",
+            "prometheus_client",
+            "tokenizers",
+            "llguidance",
+            "typst",
+            "uvicorn",
+        ),
+        "cloud",
     ),
     **dict.fromkeys(("edfio", "sleepecg", "wfdb"), "recordings"),
     **dict.fromkeys(("bumble", "iotcore"), "sim"),
@@ -102,9 +115,21 @@ def replay(
     records: Annotated[list[str], typer.Argument(metavar="RECORD...", help="WFDB, .edf, or 'excerpt'.")],
     speed: Annotated[float, typer.Option(min=0, help="Times real time; 0 = as fast as possible.")] = 0.0,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object a line on stdout.")] = False,
+    to: Annotated[
+        str | None, typer.Option(metavar="mqtt://host:port", help="Into a node's replay lane instead.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--run", metavar="NAME", help="With --to.")] = None,
 ) -> None:
-    """Recordings through the edge's and the cloud's code, analysed after every part."""
+    """Recordings through the edge's and the cloud's code, analysed after every part; nobody is alerted."""
     from models.recordings import open_recording
+
+    if jsonl and to:
+        raise UsageError("--jsonl goes without --to: what a node finds stands on its page /replays.")
+    if to:
+        print(json.dumps(_sent([open_recording(record) for record in records], to, name, speed)))
+        return
+    if name:
+        raise UsageError("--run names what is sent with --to mqtt://host:port.")
 
     async def run() -> None:
         for recording in [open_recording(record) for record in records]:
@@ -146,6 +171,18 @@ def analyze(
         print(f"\n{report['text']}")
 
 
+def _sent(recordings: list[Recording], to: str, name: str | None, speed: float) -> dict[str, Any]:
+    """The run, once the node has committed all of it."""
+    from edge.replay import publish
+    from models.wire import RUN
+
+    made = f"{re.sub('[^A-Za-z0-9_-]', '-', recordings[0].patch_id)[:32]}-{time.strftime('%Y%m%dT%H%M%S')}"
+    run = name or f"{made}-{secrets.token_hex(2)}"
+    if not RUN.fullmatch(run):
+        raise UsageError(f"--run {run!r}: 1 to 64 letters, digits, - and _.")
+    return {"run": run, **asyncio.run(publish(recordings, to, run, speed=speed))}
+
+
 async def replay_lines(
     recording: Recording, *, sizes: Iterable[int] = (), speed: float = 0.0
 ) -> AsyncIterator[dict[str, Any]]:
@@ -157,16 +194,13 @@ async def replay_lines(
     from edge.intake import Intake
     from edge.screening import WindowScreener
     from models.anyecg.localizer import Localizer
-    from models.ecg import Clock, Segment
+    from models.ecg import Segment
     from models.lines import Summary, line
     from models.recordings import RecordingSource
     from models.screener.runtime import Screener
     from models.verdicts import TrendRow
 
-    recorded = Clock()
-    if recording.start_utc is not None:
-        recorded = Clock(utc_0=recording.start_utc, fs=recording.fs, error_s=1.0, quality="recording")
-    intake = Intake(WindowScreener(Screener()), recorded=recorded)
+    intake = Intake(WindowScreener(Screener()), recorded=recording.clock)
     analysis = Analysis(Localizer())
     summary = Summary(recording.patch_id, recording.fs)
     async for item in RecordingSource(recording, sizes=sizes, speed=speed):
@@ -572,18 +606,17 @@ def cloud_unassign(patch: PatchId, config: Config = None) -> None:
 
 @contextlib.contextmanager
 def _people(config: Path | None, *, make: bool = True) -> Iterator[tuple[People, Assignments, Person]]:
-    """The users and assignments of cloud.toml's store, and who is at this terminal; `make` an absent store."""
+    """The users and assignments of cloud.toml's store, and who sits here; `make` one where there is none."""
     from cloud.assignments import Assignments
     from cloud.config import CloudConfig
     from cloud.people import People
+    from cloud.prints.tracing import open_kept
     from cloud.roles import Person, Role
-    from cloud.store import open_store, path_of
+    from cloud.store import open_store
     from models.config import load
 
     chosen = load(config, CloudConfig)
-    if not make and not Path(path_of(chosen.store)).is_file():
-        raise UsageError(f"There is no store {chosen.store} yet; `anyecg cloud run` makes it.")
-    store = open_store(chosen.store)
+    store = open_store(chosen.store) if make else open_kept(chosen.store)
     try:
         yield (
             People(store, chosen.people),

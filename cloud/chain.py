@@ -37,11 +37,13 @@ class Who(StrEnum):
     ANALYSIS = "analysis"
     RECORDING = "recording"  # that went on for long without an alert's label
     REPORTER = "reporter"
+    RETENTION = "retention"
     NOBODY = "nobody"  # who was not let in
 
 
 class What(StrEnum):
-    """What was done. "deleted" is done to whatever of segment, report and alert the row names.
+    """What was done. "deleted" is done to whatever of segment, report and alert the row names; of a segment
+    only the samples go, and the row has the hashes of what is left.
 
     A row that begins with "alert" or "report" and has a `sha256` in its details gives that of the whole
     (its JSON in the store) from then on.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -91,6 +91,22 @@ class PeopleConfig(BaseModel):
     session_h: float = Field(12.0, gt=0, le=168, description="hours after signing in, then again")
 
 
+Days = Annotated[float | None, Field(gt=0, le=36_500)]
+
+
+class RetentionConfig(BaseModel):
+    """Days after which things are deleted, and audited; absent: kept for ever. See `cloud/retention.py`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    samples_days: Days = Field(None, description="of episodes; findings and alerts stay")
+    reports_days: Days = Field(None, description="of episodes")
+    trends_days: Days = Field(None, description="rows a minute")
+    events_days: Days = Field(None, description="the live stream's past")
+    rejects_days: Days = Field(None, description="dead letters")
+    replays_days: Days = Field(None, description="runs of `anyecg replay --to`")
+
+
 class TlsConfig(BaseModel):
     """What the page is encrypted with."""
 
@@ -124,6 +140,7 @@ class CloudConfig(BaseModel):
     alerts: AlertsConfig = AlertsConfig()
     chat: ChatConfig = ChatConfig()
     people: PeopleConfig = PeopleConfig()
+    retention: RetentionConfig = RetentionConfig()
     tls: TlsConfig | None = Field(None, description="absent: http, on this machine only")
 
     @property

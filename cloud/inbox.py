@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -21,13 +23,24 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from cloud.store import Receipt, Store
 from models.errors import DeliveryError, PayloadError, UsageError
-from models.wire import Envelope, RowEnvelope, checked, decode_row, decode_segment, pack, topic, unpack
+from models.wire import (
+    Envelope,
+    Kind,
+    Root,
+    RowEnvelope,
+    checked,
+    decode_row,
+    decode_segment,
+    pack,
+    topic,
+    unpack,
+)
 
 logger = logging.getLogger(__name__)
 
 KEEPALIVE_S = 10
 RECONNECT_S = (1, 5)
-KINDS = ("seg", "trend", "hb", "state")
+KINDS: Sequence[Kind] = ("seg", "trend", "hb", "state")
 
 
 class Heartbeat(BaseModel):
@@ -72,17 +85,30 @@ class Inbox:
     Args:
         url: `mqtt://host:port`.
         site: whose `cloud/state` this node announces; segments of every site are taken.
+        received: told the kind of each segment and row ("seg", "trend") and what became of it.
     """
 
-    def __init__(self, url: str, site: str, store: Store) -> None:
+    def __init__(
+        self,
+        url: str,
+        site: str,
+        store: Store,
+        received: Callable[[str, str], object] = lambda _kind, _outcome: None,
+        *,
+        root: Root = "ecg",
+        kinds: Sequence[Kind] = KINDS,
+    ) -> None:
         self._address = broker_address(url)
         self._store = store
-        self._state = topic(site, "cloud", "state")
+        self._topic = partial(topic, root=root)
+        self._kinds = kinds
+        self._state = self._topic(site, "cloud", "state")
         self._site = site
+        self._received = received
         # A fixed id: a node that comes back takes its predecessor's place at once.
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
-            client_id=f"anyecg-cloud-{site}",
+            client_id=f"anyecg-{'cloud' if root == 'ecg' else root}-{site}",
             protocol=mqtt.MQTTv5,
             manual_ack=True,
         )
@@ -92,6 +118,10 @@ class Inbox:
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
+
+    @property
+    def connected(self) -> bool:
+        return self._client.is_connected()
 
     def start(self) -> None:
         self._client.connect_async(*self._address, KEEPALIVE_S)
@@ -109,7 +139,7 @@ class Inbox:
         if code.is_failure:
             logger.warning("the broker refuses us: %s", code)
             return
-        client.subscribe([(topic("+", "+", kind), 1) for kind in KINDS])  # type: ignore[arg-type]
+        client.subscribe([(self._topic("+", "+", kind), 1) for kind in self._kinds])
 
     def _on_subscribe(self, client: mqtt.Client, *_: Any) -> None:
         """Heard from here on: an edge sends again what it sent while nobody listened."""
@@ -139,13 +169,15 @@ class Inbox:
             raise
         except Exception as error:  # one message must never end paho's thread, and with it all hearing
             refusal = error if isinstance(error, PayloadError) else PayloadError("internal", repr(error))
-            segment = _readable_id(payload) if kind in {"seg", "trend"} else None
+            ours = kind in {"seg", "trend"}
+            segment = _readable_id(payload) if ours else None
             logger.warning("refused a message on %s: %s", where, refusal, exc_info=refusal is not error)
             self._store.reject(
                 payload, topic=where, reason=refusal.reason, segment_id=segment, patch_id=dev, now=now
             )
-            if segment:
-                self._answer(site, dev, segment, f"rejected:{refusal.reason}", None)
+            if ours:
+                self._received(kind, "refused")
+                self._refuse(site, dev, payload, refusal.reason)
 
     def _take_segment(self, where: str, payload: bytes, now: float) -> None:
         segment, envelope = decode_segment(payload)
@@ -174,6 +206,7 @@ class Inbox:
             text = f"{what} {me} came twice with different content; the second was kept aside."
             self._store.reject(payload, topic=where, reason="conflict", segment_id=me, patch_id=dev, now=now)
             self._store.raise_technical(dev, "conflict", text, now=now)
+        self._received("seg" if what == "Segment" else "trend", receipt.name.lower())
         self._answer(envelope.site, dev, me, receipt.value, envelope.sha256)
 
     def _take_heartbeat(self, site: str, dev: str, beat: dict[str, Any], now: float) -> None:
@@ -182,9 +215,13 @@ class Inbox:
             raise PayloadError("topic", f"The heartbeat of {read.patch_id} came as {dev}'s.")
         self._store.heartbeat(dev, site, read.model_dump(exclude_unset=True), now=now)
 
+    def _refuse(self, site: str, dev: str, payload: bytes, reason: str) -> None:
+        if segment := _readable_id(payload):
+            self._answer(site, dev, segment, f"rejected:{reason}", None)
+
     def _answer(self, site: str, dev: str, segment: str, status: str, sha256: str | None) -> None:
         ack = {"v": 1, "id": segment, "status": status, "sha256": sha256}
-        self._client.publish(topic(site, dev, "ack"), pack(ack), qos=1)
+        self._client.publish(self._topic(site, dev, "ack"), pack(ack), qos=1)
 
 
 def _came_as_its_own(what: str, envelope: Envelope | RowEnvelope, where: str) -> None:

@@ -9,19 +9,25 @@ import os
 import signal
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cloud.ask import Asking
 from cloud.broker import check_port
+from cloud.chain import Who
 from cloud.config import CloudConfig
 from cloud.dispatcher import Dispatcher, check_alerts, dispatchers
+from cloud.health import Health, writable
 from cloud.inbox import Inbox
 from cloud.language import encoder_of, load_chat
+from cloud.metrics import Metrics
 from cloud.people import People
+from cloud.replay_lane import ReplayInbox, ReplayLane
+from cloud.replays import Replays
 from cloud.reporter import Reporter
+from cloud.retention import Retention
 from cloud.sqlite_store import SqliteStore
-from cloud.store import Patch, Store, open_store
+from cloud.store import Patch, Store, open_store, path_of
 from cloud.turns import Turns
 from cloud.worker import Worker
 from models.anyecg.chat.eyes import Eyes
@@ -33,6 +39,7 @@ logger = logging.getLogger(__name__)
 TICK_S = 1.0
 UNDELIVERED = "delivery"  # kind of technical alert
 HEAD_S = 3600.0  # between two notes of the audit chain's head
+SWEEP_S = 3600.0  # between two looks at what is due to be deleted
 
 
 async def serve(config: CloudConfig, say: Callable[[str], None] = logger.warning) -> None:
@@ -53,32 +60,52 @@ async def serve(config: CloudConfig, say: Callable[[str], None] = logger.warning
     except BaseException:
         store.close()
         raise
-    inbox = Inbox(config.broker, config.site, store)
+    metrics = Metrics(store)
+    inbox = Inbox(config.broker, config.site, store, metrics.received)
     await asyncio.to_thread(warm_up)
-    threads: list[Worker | Reporter | Dispatcher] = [
-        *(Worker(store, network, config) for _ in range(config.workers)),
+    workers = [Worker(store, network, config, metrics.analysed) for _ in range(config.workers)]
+    replays = Replays(Path(path_of(config.store) + ".replays"), store)
+    lane = ReplayLane(replays, network, config)
+    replay_inbox = ReplayInbox(config.broker, config.site, replays, lane.news)
+    threads: list[Worker | Reporter | Dispatcher | ReplayLane] = [
+        *workers,
         *dispatchers(store, config),
+        lane,
     ]
+    heads = Heads(store)
+    health = Health(
+        {
+            "store": writable(store),
+            "broker": lambda: None if inbox.connected else f"No connection to the broker {config.broker}.",
+            "workers": lambda: _standing_still(workers, config.lease_s),
+            "audit": heads.wrong,
+        }
+    )
     for thread in threads:
         thread.start()
     inbox.start()
-    watches = [asyncio.create_task(watch) for watch in (_watch_patches(store, config), _note_heads(store))]
+    replay_inbox.start()
+    watches = [
+        asyncio.create_task(watch)
+        for watch in (_watch_patches(store, config), heads.run(), _sweep(replays, config))
+    ]
     try:  # an alert does not wait for a language model to be loaded either
         asking, reporter = await asyncio.to_thread(_language, config, store, network)
         if reporter is not None:
             reporter.start()
             threads.append(reporter)
-        await _serve_page(store, config, asking)
+        await _serve_page(store, config, asking, metrics, health, replays)
     finally:
         for watch in watches:
             watch.cancel()
         await asyncio.to_thread(inbox.stop)
+        await asyncio.to_thread(replay_inbox.stop)
         for thread in threads:
             thread.stop()
         store.wake()
         for thread in threads:
             await asyncio.to_thread(thread.join)
-        await asyncio.to_thread(_note_head, store)
+        await asyncio.to_thread(heads.note)
         store.close()
 
 
@@ -141,12 +168,29 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-async def _serve_page(store: SqliteStore, config: CloudConfig, asking: Asking | None) -> None:
+async def _serve_page(
+    store: SqliteStore,
+    config: CloudConfig,
+    asking: Asking | None,
+    metrics: Metrics,
+    health: Health,
+    replays: Replays,
+) -> None:
     import uvicorn
 
     from cloud.console.app import create_app
 
-    app = create_app(store, config.site, asking, config.rules, config.people, local=config.local)
+    app = create_app(
+        store,
+        config.site,
+        asking,
+        config.rules,
+        config.people,
+        local=config.local,
+        metrics=metrics,
+        health=health,
+        replays=replays,
+    )
     options = uvicorn.Config(
         app,
         host=config.host,
@@ -184,18 +228,53 @@ async def _watch_patches(store: Store, config: CloudConfig) -> None:
         await asyncio.sleep(TICK_S)
 
 
-async def _note_heads(store: Store) -> None:
-    """Now and every hour: a chain whose end is cut off tells nobody so itself."""
+async def _sweep(replays: Replays, config: CloudConfig) -> None:
+    """Now and every hour."""
+    retention, days = Retention(replays.live, config.retention), config.retention.replays_days
     while True:
-        await asyncio.to_thread(_note_head, store)
-        await asyncio.sleep(HEAD_S)
+        try:
+            await asyncio.to_thread(retention.sweep, time.time())
+            if days is not None:
+                await asyncio.to_thread(replays.expire, days, who=Who.RETENTION, now=time.time())
+        except Exception:  # what is due stays due
+            logger.exception("what is due to be deleted could not be")
+        await asyncio.sleep(SWEEP_S)
 
 
-def _note_head(store: Store) -> None:
-    try:
-        store.note_head(now=time.time())
-    except Exception:  # patients come first, the next note is an hour away
-        logger.exception("the head of the audit could not be noted")
+class Heads:
+    """Notes the head of the audit now and every hour: a chain whose end is cut off tells nobody so itself."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._noted_at: float | None = None  # monotonic s
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.to_thread(self.note)
+            await asyncio.sleep(HEAD_S)
+
+    def note(self) -> None:
+        try:
+            self._store.note_head(now=time.time())
+            self._noted_at = time.monotonic()
+        except Exception:  # patients come first, the next note is an hour away
+            logger.exception("the head of the audit could not be noted")
+
+    def wrong(self) -> str | None:
+        """For readiness."""
+        if self._noted_at is not None and time.monotonic() - self._noted_at < 2 * HEAD_S:
+            return None
+        return "The head of the audit chain has not been noted for two hours."
+
+
+def _standing_still(workers: Sequence[Worker], longest_s: float) -> str | None:
+    ended = sum(not worker.is_alive() for worker in workers)
+    stuck = sum(worker.busy_s > longest_s for worker in workers)
+    if ended or stuck:
+        return (
+            f"Of {len(workers)} workers {ended} ended and {stuck} are longer than {longest_s:g} s at a part."
+        )
+    return None
 
 
 def check_patches(store: Store, config: CloudConfig, now: float) -> None:

@@ -161,6 +161,7 @@ class Episode:
     clock_fs: float | None
     received_at: float  # the newest part came to the cloud
     pending: int  # parts not analysed yet
+    deleted_at: float | None = None  # a rule deleted samples of it
 
     def utc(self, sample: int) -> float | None:
         if self.utc_0 is None or self.clock_fs is None:
@@ -203,6 +204,7 @@ class Event:
                   | suppressed | undone | escalated, alert: {...}, episode_id, version, who}
     "technical": {change: raised | cleared, technical: {...}}
     "trend":     {patch_id, boot_id, first}
+    "deleted":   {episode_id, patch_id}           by a rule: its samples, or its reports
     "assignment": {}           a patch came into other hands; of which wards, not everybody may know
     "patch":     {patch_id, online, heard_at, heartbeat, unreadable_s, missing_s, unreadable_run_s}
     finding = {id, segment_id, label, code, first, last, leads, probability, evidence, open}
@@ -292,7 +294,7 @@ class Store(Protocol):
         """Segment id -> sha256 of every committed segment."""
 
     def parts(self, episode_id: str) -> list[Segment]:
-        """An episode's committed parts in sample order."""
+        """An episode's committed parts in sample order, but for those whose samples were deleted."""
 
     def episodes(self, patch_id: str | None = None, limit: int = 100) -> list[Episode]:
         """Newest first."""

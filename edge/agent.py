@@ -61,7 +61,7 @@ async def run(config: EdgeConfig) -> None:
     outbox = Outbox(config.state / "outbox.db", config.site, config.outbox_mb * 1_000_000)
     uplink = Uplink(config.broker, config.site, outbox)
     intake = Intake(WindowScreener(Screener(config.weights)), outbox.restore)
-    recorder = Recorder(config.recordings, config.recorder.max_bytes)
+    recorder = Recorder(config.recordings, config.recorder.max_bytes, days=config.recorder.days)
 
     def resume_at(patch_id: str, boot_id: int) -> int | None:
         state = outbox.restore(patch_id, boot_id)

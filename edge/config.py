@@ -32,6 +32,8 @@ class RecorderConfig(BaseModel):
     enabled: bool = Field(default=True, description="false keeps nothing but what is forwarded")
     disk_mb: int = Field(2000, ge=10, le=10_000_000, description="the oldest recordings leave beyond this")
 
+    days: float | None = Field(None, gt=0, le=36_500, description="older recordings leave; absent: none does")
+
     @property
     def max_bytes(self) -> int:
         return self.disk_mb * 1_000_000 if self.enabled else 0

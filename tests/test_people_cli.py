@@ -102,7 +102,8 @@ def test_wrong_words_are_one_sentence(cloud: Command, arguments: tuple[str, ...]
 
 
 @pytest.mark.parametrize(
-    "arguments", [("user", "list"), ("user", "disable", "anna"), ("user", "password", "anna"), ("unassign", "p")]
+    "arguments",
+    [("user", "list"), ("user", "disable", "anna"), ("user", "password", "anna"), ("unassign", "p")],
 )
 def test_what_only_looks_or_takes_away_makes_no_store(
     cloud: Command, tmp_path: Path, arguments: tuple[str, ...]

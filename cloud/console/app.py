@@ -23,10 +23,15 @@ from cloud.ask import MOST, Asked, Asking, UnknownEpisodeError
 from cloud.config import PeopleConfig, RuleConfig
 from cloud.console import alerts, prints, views
 from cloud.console.live import Hub
+from cloud.console.operations import operations
+from cloud.console.replays import replay_pages
 from cloud.console.seen import Seen
 from cloud.console.session import FOREIGN, Door, Render, doors, foreign, needs
 from cloud.console.staff import staff
 from cloud.console.views import EpisodeView
+from cloud.health import Health, writable
+from cloud.metrics import Metrics
+from cloud.replays import Replays
 from cloud.roles import Action, Role, may
 from cloud.sqlite_store import SqliteStore
 from cloud.store import StoredFinding
@@ -60,14 +65,19 @@ def create_app(
     people: PeopleConfig | None = None,
     *,
     local: bool = True,
+    metrics: Metrics | None = None,
+    health: Health | None = None,
+    replays: Replays | None = None,
 ) -> FastAPI:
     """The console over one store; `site` is named in the page's head, `asking` answers questions, `rules` are
     the thresholds of patches without their own, `people` says who must sign in, and `local` that only this
-    machine reaches it.
+    machine reaches it. `metrics`, `health` and `replays` are the node's.
 
     Before its server stops, call `app.state.hub.close()`: open pages would keep it waiting.
     """
     hub, door = Hub(store), Door(store, people)
+    metrics = metrics or Metrics(store)
+    metrics.watch_clients(lambda: hub.clients)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -87,10 +97,13 @@ def create_app(
         response.headers.update(HEADERS)
         return response
 
-    render = _render(site, asking is not None)
+    render = _render(site, asking is not None, replays is not None)
     doors(app, door, render)
     staff(app, door, render)
     _pages(app, store, render)
+    operations(app, door, metrics, health or Health({"store": writable(store)}))
+    if replays is not None:
+        replay_pages(app, replays, render)
     _interface(app, store)
     _ask(app, asking)
     app.include_router(prints.router())
@@ -105,7 +118,7 @@ def create_app(
     return app
 
 
-def _render(site: str, answers: bool) -> Render:
+def _render(site: str, answers: bool, replaying: bool) -> Render:
     """Renders a template of the page."""
     templates = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined
@@ -116,6 +129,7 @@ def _render(site: str, answers: bool) -> Render:
         not_assessed=views.NOT_ASSESSED,
         recent=views.RECENT,
         answers=answers,
+        replaying=replaying,
         off=OFF,
         most=MOST,
         site=site,
@@ -167,10 +181,6 @@ def _pages(app: FastAPI, store: SqliteStore, render: Render) -> None:
 def _interface(app: FastAPI, store: SqliteStore) -> None:
     figures = [Depends(needs(Action.FIGURES))]
 
-    @app.get("/healthz")
-    def healthz() -> dict[str, str]:
-        return {"status": "ok"}
-
     @app.get("/api/patches")
     def patches(seen: Seeing) -> list[dict[str, Any]]:
         beats = {patch.patch_id: patch.heartbeat for patch in seen.patches()}
@@ -197,10 +207,13 @@ def _interface(app: FastAPI, store: SqliteStore) -> None:
             "last": e.last,
             "fs": e.fs,
             "leads": e.leads,
-            "uv_per_count": parts[0].uv_per_count,
+            "uv_per_count": parts[0].uv_per_count if parts else [1.0] * len(e.leads),
             "final": e.final,
             "gaps": [span for part in parts for span in part.gaps]
-            + _holes([(p.first, p.last) for p in parts]),
+            + _holes(
+                [(e.first - 1, e.first - 1), *((p.first, p.last) for p in parts), (e.last + 1, e.last + 1)]
+            ),
+            "samples_deleted_at": e.deleted_at,
             "lead_off": [span for part in parts for span in part.lead_off],
             "findings": [_span(stored) for stored in view.findings],
             "report": view.report.narrative if view.report else None,
@@ -263,7 +276,7 @@ def _span(stored: StoredFinding) -> dict[str, Any]:
 
 
 def _holes(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """(first, count) between parts that do not touch: one that has not come is missing, not flat."""
+    """(first, count) between parts that do not touch: one that is not there is missing, not flat."""
     return [
         (a_last + 1, b_first - a_last - 1)
         for (_, a_last), (b_first, _) in pairwise(spans)

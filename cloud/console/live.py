@@ -22,6 +22,7 @@ class Hub:
         self._store = store
         self._news = asyncio.Event()  # replaced whenever it is set: who waits holds the one it saw
         self._closing = False
+        self.clients = 0  # open streams
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -41,8 +42,17 @@ class Hub:
     async def stream(self, after: int, look: Callable[[], Seen | None]) -> AsyncIterator[str]:
         """Events newer than `after`, as text/event-stream; a `beat` when nothing was told for 5 s.
 
-        `look` says each time anew what the page may see; the stream ends where that is None.
+        `look` says each time anew what the page may see; the stream ends where that is None. Where events
+        after the page's last one are kept no more, a `reload` says so before the stream goes on.
         """
+        self.clients += 1
+        try:
+            async for message in self._told(after, look):
+                yield message
+        finally:
+            self.clients -= 1
+
+    async def _told(self, after: int, look: Callable[[], Seen | None]) -> AsyncIterator[str]:
         # A new store begins anew: asked for before the page knows it is connected, or news between are lost.
         after = min(after, await asyncio.to_thread(self._store.last_event))
         yield "retry: 1000\n\n"
@@ -50,6 +60,8 @@ class Hub:
         while not self._closing and (seen := await asyncio.to_thread(look)) is not None:
             news = self._news  # before reading: what is committed meanwhile is not slept over
             events = await asyncio.to_thread(self._store.events, after)
+            if events and events[0].id > after + 1:
+                yield f"id: {events[0].id - 1}\nevent: reload\ndata: {{}}\n\n"
             for event in await asyncio.to_thread(seen.of, events):
                 told = time.monotonic()
                 yield _message(event)

@@ -167,7 +167,8 @@ class EpisodeView:
     def span(self) -> str:
         e = self.episode
         begin, end = e.first / e.fs, (e.last + 1) / e.fs
-        return f"{begin:.0f} s to {end:.0f} s of the recording, from {moment(e.utc(e.first))}"
+        held = "" if e.deleted_at is None else f"; samples deleted on {moment(e.deleted_at)} by rule"
+        return f"{begin:.0f} s to {end:.0f} s of the recording, from {moment(e.utc(e.first))}{held}"
 
 
 def _finding(stored: StoredFinding, episode: Episode) -> Row:

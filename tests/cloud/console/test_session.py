@@ -21,7 +21,7 @@ from cloud.sqlite_store import SqliteStore
 
 Enter = Callable[[str], httpx.Client]
 PASSWORD = "correct horse battery"
-OPEN = {"/login", "/join", "/logout", "/healthz"}
+OPEN = {"/login", "/join", "/logout", "/healthz", "/readyz", "/metrics"}  # the last asks by itself
 HTML = {"Accept": "text/html"}
 SIGN_IN = {"name": "nurse-a", "password": PASSWORD}
 
