@@ -41,6 +41,7 @@ class Replays:
         self.live = live
         self._folder = folder
         self._making = threading.Lock()
+        self.deletions = 0  # so far: who holds stores looks again
 
     def names(self) -> list[str]:
         """Newest first."""
@@ -113,6 +114,7 @@ class Replays:
                 self.live.audit.append(What.DELETED, who=who, now=now, kind="replay", run=run, **why)
             for suffix in FILES:
                 Path(f"{self._path(run)}{suffix}").unlink(missing_ok=True)
+            self.deletions += 1
 
     def expire(self, days: float, *, who: str, now: float) -> None:
         """Runs whose last part came longer ago."""
@@ -138,13 +140,14 @@ class Opened:
     def __init__(self, replays: Replays) -> None:
         self._replays = replays
         self._held: OrderedDict[str, SqliteStore] = OrderedDict()
+        self._deletions = replays.deletions
 
     def of(self, run: str, *, make: bool = False) -> SqliteStore:
         """As `Replays.open`; closed by us."""
+        if self._deletions != self._replays.deletions:  # one of ours may be gone
+            self._deletions = self._replays.deletions
+            self.close()
         store = self._held.pop(run, None)
-        if store is not None and run not in self._replays.names():  # deleted meanwhile
-            store.close()
-            store = None
         self._held[run] = store = store or self._replays.open(run, make=make)
         if len(self._held) > OPEN:
             self._held.popitem(last=False)[1].close()

@@ -21,7 +21,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from cloud.alerts import OPEN, State
 from cloud.ask import MOST, Asked, Asking, UnknownEpisodeError
 from cloud.config import PeopleConfig, RuleConfig
-from cloud.console import alerts, prints, views
+from cloud.console import alerts, prints, said, views
 from cloud.console.live import Hub
 from cloud.console.operations import operations
 from cloud.console.replays import replay_pages
@@ -50,6 +50,10 @@ HEADERS = {
 }
 
 
+LINES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}},
+    503: {"model": said.Refusal, "description": "The language model is off, or busy."},
+}
 OFF = "Nothing can be asked here: the language model is off (chat.size in cloud.toml)."
 STATUS: dict[type[AnyEcgError], int] = {UnknownEpisodeError: 404, BusyError: 503}
 
@@ -84,7 +88,7 @@ def create_app(
         async with hub.running():
             yield
 
-    app = FastAPI(title="anyECG", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(title="anyECG", docs_url=None, redoc_url=None, lifespan=lifespan, responses=said.REFUSALS)
     app.state.hub, app.state.door = hub, door
     if local:  # another site's name that resolves to this machine must not reach the page
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK)
@@ -181,21 +185,21 @@ def _pages(app: FastAPI, store: SqliteStore, render: Render) -> None:
 def _interface(app: FastAPI, store: SqliteStore) -> None:
     figures = [Depends(needs(Action.FIGURES))]
 
-    @app.get("/api/patches")
+    @app.get("/api/patches", **said.answers(list[said.PatchRow]))
     def patches(seen: Seeing) -> list[dict[str, Any]]:
         beats = {patch.patch_id: patch.heartbeat for patch in seen.patches()}
         rows = views.patch_rows(seen, time.time())
         return [row | {"heartbeat": beats.get(row["patch_id"], {})} for row in rows]
 
-    @app.get("/api/segments", dependencies=figures)
+    @app.get("/api/segments", dependencies=figures, **said.answers(list[said.SegmentHash]))
     def segments() -> list[dict[str, str]]:
         return [{"id": segment, "sha256": sha256} for segment, sha256 in store.sha256s().items()]
 
-    @app.get("/api/stats", dependencies=figures)
+    @app.get("/api/stats", dependencies=figures, **said.answers(said.Stats))
     def stats() -> dict[str, Any]:
         return store.stats()
 
-    @app.get("/api/episodes/{episode_id}")
+    @app.get("/api/episodes/{episode_id}", **said.answers(said.EpisodeData))
     def episode(episode_id: str, seen: Seeing) -> dict[str, Any]:
         """What `<ecg-strip>` draws beside the samples; spans in sample indices, both ends included."""
         view = _episode(seen, episode_id)
@@ -220,7 +224,11 @@ def _interface(app: FastAPI, store: SqliteStore) -> None:
             "report_head": store.report_head(view.report) if view.report else None,
         }
 
-    @app.get("/api/episodes/{episode_id}/samples", response_class=Response)
+    @app.get(
+        "/api/episodes/{episode_id}/samples",
+        response_class=Response,
+        **said.file("application/octet-stream"),
+    )
     def samples(episode_id: str, seen: Seeing) -> Response:
         """Little-endian int32 counts, lead after lead, from the first sample to the last; 0 in gaps."""
         e = _episode(seen, episode_id).episode
@@ -237,7 +245,7 @@ def _ask(app: FastAPI, asking: Asking | None) -> None:
         where = ".".join(str(part) for part in first["loc"] if part != "body")
         return JSONResponse({"detail": f"{where or 'request'}: {first['msg']}."}, status_code=422)
 
-    @app.post("/ask")
+    @app.post("/ask", response_class=StreamingResponse, responses=LINES)
     def ask(asked: Asked, seen: Annotated[Seen, Depends(needs(Action.ASK))]) -> StreamingResponse:
         """A JSON object a line, as `cloud.ask.Asking.stream` makes them; or `{"detail": why not}`."""
         if asking is None:

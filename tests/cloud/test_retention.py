@@ -23,12 +23,15 @@ from cloud.docket import Called
 from cloud.retention import DAY_S, Retention
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Outcome
-from models.ecg import Segment, make_id
-from models.verdicts import Alert, Finding, Priority, Report, TrendRow
+from models.ecg import Clock, Segment, make_id, row_id
+from models.verdicts import Alert, Finding, Measurements, Priority, Report, TrendRow
 from models.wire import encode_segment
 
 MakePart = Callable[..., Segment]
 NOW = 10_000_000.0
+UNMEASURED: Any = dict.fromkeys(
+    ("heart_rate_mean", "heart_rate_min", "heart_rate_max", "rr_median", "pr", "qrs", "qt")
+)
 OLD = NOW - 31 * DAY_S
 EVERYTHING = RetentionConfig(
     samples_days=30, reports_days=30, trends_days=30, events_days=30, rejects_days=30, replays_days=30
@@ -66,7 +69,7 @@ def settle(store: SqliteStore, part: Segment, at: float, *, alert: bool = False)
         episode_id=part.episode_id,
         segment_ids=(part.id,),
         findings=(found,),
-        measurements={},
+        measurements=Measurements(beats=1, analysed_s=1.0, not_analysed_s=0.0, **UNMEASURED),
         narrative="One beat.",
         abstentions=(),
         model="template",
@@ -76,7 +79,7 @@ def settle(store: SqliteStore, part: Segment, at: float, *, alert: bool = False)
         patch_id=part.patch_id,
         episode_id=part.episode_id,
         label="VT",
-        priority=Priority.HIGH,
+        priority=Priority.MEDIUM,
         state="raised",
         at=part.last,
         rule="a run",
@@ -86,7 +89,7 @@ def settle(store: SqliteStore, part: Segment, at: float, *, alert: bool = False)
                 "boot_id": 1,
                 "label": "VT",
                 "rule": "a run",
-                "priority": "high",
+                "priority": "medium",
                 "at": part.last,
                 "utc": None,
             },
@@ -153,11 +156,13 @@ def test_what_is_old_goes_and_each_deletion_is_in_the_audit(
 
 def test_rows_a_minute_go_by_when_they_came(store: SqliteStore, tmp_path: Path) -> None:
     base = TrendRow(
+        id="", clock=Clock(),
         patch_id="p", boot_id=1, first=0, last=5999, fs=100.0, missing_s=0.0, unreadable_s=0.0, flagged_s=0.0,
         beats=60, n_V=0, n_S=0, af_s=0.0, hr_min=60.0, hr_mean=60.0, hr_max=60.0, model="m",
     )  # fmt: skip
     for number, at in enumerate((OLD, OLD + 1, NOW - 1)):
-        row = dataclasses.replace(base, first=6000 * number, last=6000 * number + 5999)
+        first = 6000 * number
+        row = dataclasses.replace(base, id=row_id("p", 1, first), first=first, last=first + 5999)
         store.trends.commit(row, seq=number, site="home", now=at)
     assert Retention(store, EVERYTHING).sweep(NOW)["trends"] == 2
     assert store.scalar("select first from trends") == 12_000
