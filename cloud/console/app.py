@@ -248,10 +248,10 @@ def _ask(app: FastAPI, asking: Asking | None) -> None:
     @app.post("/ask", response_class=StreamingResponse, responses=LINES)
     def ask(asked: Asked, seen: Annotated[Seen, Depends(needs(Action.ASK))]) -> StreamingResponse:
         """A JSON object a line, as `cloud.ask.Asking.stream` makes them; or `{"detail": why not}`."""
-        if asking is None:
-            raise HTTPException(503, OFF)
         for wanted in asked.episodes:
             _episode(seen, wanted if isinstance(wanted, str) else wanted.episode)
+        if asking is None:
+            raise HTTPException(503, OFF)
         try:
             lines = asking.stream(asked)
         except AnyEcgError as error:

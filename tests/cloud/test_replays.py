@@ -61,7 +61,7 @@ class Node:
         self._ear.on_connect = lambda c, *_: c.subscribe("#", 1)
         self._ear.on_subscribe = lambda *_: subscribed.set()
         self._ear.on_message = lambda _c, _u, m: self.heard.append((m.topic, bytes(m.payload)))
-        self._ear.connect("127.0.0.1", port)
+        self._ear.connect_async("127.0.0.1", port)
         self._ear.loop_start()
         assert subscribed.wait(20)
         for one in (*self.inboxes, *self.threads):
