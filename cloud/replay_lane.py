@@ -51,14 +51,15 @@ class ReplayLane(threading.Thread):
         super().__init__(name="replays", daemon=True)
         self._replays, self._network, self._config = replays, network, config
         self._opened = Opened(replays)
-        self._todo: dict[str, Worker | None] = dict.fromkeys(replays.names())
+        self._workers: dict[str, Worker | None] = {}  # of runs in which something may wait
+        self._fresh = set(replays.names())
         self._lock = threading.Lock()
         self._wake, self._halt = threading.Event(), threading.Event()
 
     def news(self, run: str) -> None:
         """Something came of it."""
         with self._lock:
-            self._todo.setdefault(run, None)
+            self._fresh.add(run)
         self._wake.set()
 
     def stop(self) -> None:
@@ -79,24 +80,22 @@ class ReplayLane(threading.Thread):
     def step(self) -> bool:
         """One part of each run; False where there was none."""
         with self._lock:
-            runs = list(self._todo)
-        return sum(map(self._step, runs)) > 0
+            fresh, self._fresh = self._fresh, set()
+        for run in fresh:
+            self._workers.setdefault(run, None)
+        return sum(self._step(run) for run in list(self._workers) if not self._halt.is_set()) > 0
 
     def _step(self, run: str) -> bool:
         try:
             store = self._opened.of(run)
         except (UnknownRunError, RunError):  # deleted
-            self._forget(run)
+            del self._workers[run]
             return False
-        worker = self._todo[run]
+        worker = self._workers[run]
         if worker is None or worker.store is not store:
-            worker = self._todo[run] = Worker(store, self._network, self._config)
+            worker = self._workers[run] = Worker(store, self._network, self._config)
         if worker.step():
             return True
         if not store.pending():
-            self._forget(run)
+            del self._workers[run]
         return False
-
-    def _forget(self, run: str) -> None:
-        with self._lock:
-            self._todo.pop(run, None)

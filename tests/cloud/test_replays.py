@@ -102,7 +102,7 @@ async def test_a_replay_that_would_alert_calls_nobody_and_leaves_no_trace_among_
     again = await publish([excerpt], broker.url, "two")
     assert first == again
     assert first["segments"] > 3
-    one, two = (await asyncio.to_thread(analysed, replays, run) for run in ("one", "two"))
+    one, two = [await asyncio.to_thread(analysed, replays, run) for run in ("one", "two")]
     assert one["alerts"] > 0  # live, somebody would have been called
     assert one["findings"] == two["findings"] != {}
     assert one["parts"] == two["parts"] == first["segments"]

@@ -235,6 +235,7 @@ function tick() {
 
 const news = {
   beat: () => {},
+  reload: () => location.reload(), // events between are kept no more
   patch: renewQueues,
   technical: renewQueues,
   assignment: renewQueues,
