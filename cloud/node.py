@@ -9,7 +9,7 @@ import os
 import signal
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from cloud.ask import Asking
@@ -17,7 +17,7 @@ from cloud.broker import check_port
 from cloud.chain import Who
 from cloud.config import CloudConfig
 from cloud.dispatcher import Dispatcher, check_alerts, dispatchers
-from cloud.health import Health, writable
+from cloud.health import HEAD_S, HeadNote, Health, standing_still, writable
 from cloud.inbox import Inbox
 from cloud.language import encoder_of, load_chat
 from cloud.metrics import Metrics
@@ -38,7 +38,6 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 1.0
 UNDELIVERED = "delivery"  # kind of technical alert
-HEAD_S = 3600.0  # between two notes of the audit chain's head
 SWEEP_S = 3600.0  # between two looks at what is due to be deleted
 
 
@@ -72,13 +71,13 @@ async def serve(config: CloudConfig, say: Callable[[str], None] = logger.warning
         *dispatchers(store, config),
         lane,
     ]
-    heads = Heads(store)
+    head = HeadNote(store)
     health = Health(
         {
             "store": writable(store),
             "broker": lambda: None if inbox.connected else f"No connection to the broker {config.broker}.",
-            "workers": lambda: _standing_still(workers, config.lease_s),
-            "audit": heads.wrong,
+            "workers": lambda: standing_still(workers, config.lease_s),
+            "audit": head.wrong,
         }
     )
     for thread in threads:
@@ -87,7 +86,7 @@ async def serve(config: CloudConfig, say: Callable[[str], None] = logger.warning
     replay_inbox.start()
     watches = [
         asyncio.create_task(watch)
-        for watch in (_watch_patches(store, config), heads.run(), _sweep(replays, config))
+        for watch in (_watch_patches(store, config), _note_heads(head), _sweep(replays, config))
     ]
     try:  # an alert does not wait for a language model to be loaded either
         asking, reporter = await asyncio.to_thread(_language, config, store, network)
@@ -105,7 +104,7 @@ async def serve(config: CloudConfig, say: Callable[[str], None] = logger.warning
         store.wake()
         for thread in threads:
             await asyncio.to_thread(thread.join)
-        await asyncio.to_thread(heads.note)
+        await asyncio.to_thread(head.note)
         store.close()
 
 
@@ -228,6 +227,13 @@ async def _watch_patches(store: Store, config: CloudConfig) -> None:
         await asyncio.sleep(TICK_S)
 
 
+async def _note_heads(head: HeadNote) -> None:
+    """Now and every hour: a chain whose end is cut off tells nobody so itself."""
+    while True:
+        await asyncio.to_thread(head.note)
+        await asyncio.sleep(HEAD_S)
+
+
 async def _sweep(replays: Replays, config: CloudConfig) -> None:
     """Now and every hour."""
     retention, days = Retention(replays.live, config.retention), config.retention.replays_days
@@ -239,42 +245,6 @@ async def _sweep(replays: Replays, config: CloudConfig) -> None:
         except Exception:  # what is due stays due
             logger.exception("what is due to be deleted could not be")
         await asyncio.sleep(SWEEP_S)
-
-
-class Heads:
-    """Notes the head of the audit now and every hour: a chain whose end is cut off tells nobody so itself."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._noted_at: float | None = None  # monotonic s
-
-    async def run(self) -> None:
-        while True:
-            await asyncio.to_thread(self.note)
-            await asyncio.sleep(HEAD_S)
-
-    def note(self) -> None:
-        try:
-            self._store.note_head(now=time.time())
-            self._noted_at = time.monotonic()
-        except Exception:  # patients come first, the next note is an hour away
-            logger.exception("the head of the audit could not be noted")
-
-    def wrong(self) -> str | None:
-        """For readiness."""
-        if self._noted_at is not None and time.monotonic() - self._noted_at < 2 * HEAD_S:
-            return None
-        return "The head of the audit chain has not been noted for two hours."
-
-
-def _standing_still(workers: Sequence[Worker], longest_s: float) -> str | None:
-    ended = sum(not worker.is_alive() for worker in workers)
-    stuck = sum(worker.busy_s > longest_s for worker in workers)
-    if ended or stuck:
-        return (
-            f"Of {len(workers)} workers {ended} ended and {stuck} are longer than {longest_s:g} s at a part."
-        )
-    return None
 
 
 def check_patches(store: Store, config: CloudConfig, now: float) -> None:

@@ -13,10 +13,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cloud.config import CloudConfig
-from cloud.health import Health, writable
+from cloud.health import HeadNote, Health, standing_still, writable
 from cloud.inbox import Inbox
 from cloud.metrics import PATCHES, Metrics
-from cloud.node import Heads, _standing_still
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Job
 from cloud.worker import Worker
@@ -102,13 +101,13 @@ def test_a_worker_that_hangs_at_a_part_and_one_that_ended_are_seen(
     release.clear()
     took: list[float] = []
     worker = Slow(store, network, CloudConfig(), took.append)
-    assert "1 ended" in (_standing_still([worker], 5.0) or "")
+    assert "1 ended" in (standing_still([worker], 5.0) or "")
     worker.start()
-    assert _standing_still([worker], 5.0) is None
+    assert standing_still([worker], 5.0) is None
     part = make_part()
     store.commit_segment(encode_segment(part, 1, "home"), part, seq=1, site="home", now=time.time())
     _until(lambda: worker.busy_s > 0.05)
-    assert "1 are longer than 0.05 s" in (_standing_still([worker], 0.05) or "")
+    assert "1 are longer than 0.05 s" in (standing_still([worker], 0.05) or "")
     release.set()
     _until(lambda: bool(took))
     worker.stop()
@@ -117,14 +116,14 @@ def test_a_worker_that_hangs_at_a_part_and_one_that_ended_are_seen(
 
 
 def test_a_head_that_was_not_noted_is_said(store: SqliteStore, tmp_path: Path) -> None:
-    heads = Heads(store)
-    assert heads.wrong()
+    head = HeadNote(store)
+    assert head.wrong()
     (tmp_path / "cloud.db.audit-heads").mkdir()  # it cannot be written
-    heads.note()
-    assert heads.wrong()
+    head.note()
+    assert head.wrong()
     (tmp_path / "cloud.db.audit-heads").rmdir()
-    heads.note()
-    assert heads.wrong() is None
+    head.note()
+    assert head.wrong() is None
 
 
 def test_figures_are_those_of_the_inbox_and_of_the_store(store: SqliteStore, make_part: MakePart) -> None:
