@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import getpass
 import json
-import logging
 import os
+import re
+import secrets
 import sys
 import tempfile
 import time
@@ -52,7 +53,18 @@ NOTICE = f"AI-generated, not yet reviewed. {WORDING}"
 EXTRAS = {  # of pyproject.toml, by what a command misses first
     **dict.fromkeys(("torch", "transformers", "peft", "onnx"), "train"),
     **dict.fromkeys(
-        ("argon2", "fastapi", "jinja2", "neurokit2", "tokenizers", "llguidance", "typst", "uvicorn"), "cloud"
+        (
+            "argon2",
+            "fastapi",
+            "jinja2",
+            "neurokit2",
+            "prometheus_client",
+            "tokenizers",
+            "llguidance",
+            "typst",
+            "uvicorn",
+        ),
+        "cloud",
     ),
     **dict.fromkeys(("edfio", "sleepecg", "wfdb"), "recordings"),
     **dict.fromkeys(("bumble", "iotcore"), "sim"),
@@ -103,9 +115,21 @@ def replay(
     records: Annotated[list[str], typer.Argument(metavar="RECORD...", help="WFDB, .edf, or 'excerpt'.")],
     speed: Annotated[float, typer.Option(min=0, help="Times real time; 0 = as fast as possible.")] = 0.0,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object a line on stdout.")] = False,
+    to: Annotated[
+        str | None, typer.Option(metavar="mqtt://host:port", help="Into a node's replay lane instead.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--run", metavar="NAME", help="With --to.")] = None,
 ) -> None:
-    """Recordings through the edge's and the cloud's code, analysed after every part."""
+    """Recordings through the edge's and the cloud's code, analysed after every part; nobody is alerted."""
     from models.recordings import open_recording
+
+    if jsonl and to:
+        raise UsageError("--jsonl goes without --to: what a node finds stands on its page /replays.")
+    if to:
+        print(json.dumps(_sent([open_recording(record) for record in records], to, name, speed)))
+        return
+    if name:
+        raise UsageError("--run names what is sent with --to mqtt://host:port.")
 
     async def run() -> None:
         for recording in [open_recording(record) for record in records]:
@@ -147,6 +171,18 @@ def analyze(
         print(f"\n{report['text']}")
 
 
+def _sent(recordings: list[Recording], to: str, name: str | None, speed: float) -> dict[str, Any]:
+    """The run, once the node has committed all of it."""
+    from edge.replay import publish
+    from models.wire import RUN
+
+    made = f"{re.sub('[^A-Za-z0-9_-]', '-', recordings[0].patch_id)[:32]}-{time.strftime('%Y%m%dT%H%M%S')}"
+    run = name or f"{made}-{secrets.token_hex(2)}"
+    if not RUN.fullmatch(run):
+        raise UsageError(f"--run {run!r}: 1 to 64 letters, digits, - and _.")
+    return {"run": run, **asyncio.run(publish(recordings, to, run, speed=speed))}
+
+
 async def replay_lines(
     recording: Recording, *, sizes: Iterable[int] = (), speed: float = 0.0
 ) -> AsyncIterator[dict[str, Any]]:
@@ -158,16 +194,13 @@ async def replay_lines(
     from edge.intake import Intake
     from edge.screening import WindowScreener
     from models.anyecg.localizer import Localizer
-    from models.ecg import Clock, Segment
+    from models.ecg import Segment
     from models.lines import Summary, line
     from models.recordings import RecordingSource
     from models.screener.runtime import Screener
     from models.verdicts import TrendRow
 
-    recorded = Clock()
-    if recording.start_utc is not None:
-        recorded = Clock(utc_0=recording.start_utc, fs=recording.fs, error_s=1.0, quality="recording")
-    intake = Intake(WindowScreener(Screener()), recorded=recorded)
+    intake = Intake(WindowScreener(Screener()), recorded=recording.clock)
     analysis = Analysis(Localizer())
     summary = Summary(recording.patch_id, recording.fs)
     async for item in RecordingSource(recording, sizes=sizes, speed=speed):
@@ -445,9 +478,11 @@ def edge_run(config: Config = None, verbose: Verbose = False) -> None:
     from edge.agent import run as run_edge
     from edge.config import EdgeConfig
     from models.config import load
+    from models.logs import set_up
 
-    _log(verbose)
-    asyncio.run(run_edge(load(config, EdgeConfig)))
+    chosen = load(config, EdgeConfig)
+    set_up("edge", chosen.log, verbose=verbose)
+    asyncio.run(run_edge(chosen))
 
 
 @edge_app.command("recorded")
@@ -498,9 +533,11 @@ def cloud_run(config: Config = None, verbose: Verbose = False) -> None:
     from cloud.config import CloudConfig
     from cloud.node import serve
     from models.config import load
+    from models.logs import set_up
 
-    _log(verbose)
-    asyncio.run(serve(load(config, CloudConfig), _say))
+    chosen = load(config, CloudConfig)
+    set_up("cloud", chosen.log, verbose=verbose)
+    asyncio.run(serve(chosen, _say))
 
 
 User = Annotated[str, typer.Argument(metavar="NAME", help="Of the user.")]
@@ -524,21 +561,21 @@ def user_add(
 @user_app.command("list")
 def user_list(config: Config = None) -> None:
     """JSON on stdout."""
-    with _people(config) as (people, _, _who):
+    with _people(config, make=False) as (people, _, _who):
         print(json.dumps([asdict(user) for user in people.users()]))
 
 
 @user_app.command("disable")
 def user_disable(name: User, config: Config = None) -> None:
     """Out at once, and not in again."""
-    with _people(config) as (people, _, who):
+    with _people(config, make=False) as (people, _, who):
         people.disable(who, name)
 
 
 @user_app.command("password")
 def user_password(name: User, config: Config = None) -> None:
     """Give a user a new password, which ends the sessions; it is asked for, or is the first line of stdin."""
-    with _people(config) as (people, _, who):
+    with _people(config, make=False) as (people, _, who):
         people.set_password(who, name, _password())
 
 
@@ -563,22 +600,23 @@ def cloud_assign(
 @cloud_app.command("unassign")
 def cloud_unassign(patch: PatchId, config: Config = None) -> None:
     """From now on the patch is on nobody."""
-    with _people(config) as (_, assignments, who):
+    with _people(config, make=False) as (_, assignments, who):
         print(json.dumps(asdict(assignments.end(who, patch))))
 
 
 @contextlib.contextmanager
-def _people(config: Path | None) -> Iterator[tuple[People, Assignments, Person]]:
-    """The users and assignments of cloud.toml's store, and who is at this terminal."""
+def _people(config: Path | None, *, make: bool = True) -> Iterator[tuple[People, Assignments, Person]]:
+    """The users and assignments of cloud.toml's store, and who sits here; `make` one where there is none."""
     from cloud.assignments import Assignments
     from cloud.config import CloudConfig
     from cloud.people import People
+    from cloud.prints.tracing import open_kept
     from cloud.roles import Person, Role
     from cloud.store import open_store
     from models.config import load
 
     chosen = load(config, CloudConfig)
-    store = open_store(chosen.store)
+    store = open_store(chosen.store) if make else open_kept(chosen.store)
     try:
         yield (
             People(store, chosen.people),
@@ -678,7 +716,9 @@ def _wanted(
 def broker_run(port: Annotated[int, typer.Option(min=1, max=65535)] = 1883) -> None:
     """Serve MQTT 5 on this machine's loopback address."""
     from cloud.broker import run_broker
+    from models.logs import set_up
 
+    set_up("broker")
     run_broker(port)
 
 
@@ -697,9 +737,10 @@ def patch_simulate(
     """A patch that plays RECORD over a real Bluetooth LE stack; for `edge run` with a tcp-client radio."""
     from firmware_bridge.sim.link import Shape
     from firmware_bridge.sim.simulate import simulate
+    from models.logs import set_up
     from models.recordings import open_recording
 
-    _log(verbose=False)
+    set_up("patch")
     shape = Shape(loss=loss, out_of_range=[_stretch(text) for text in out_of_range or []])
     asyncio.run(
         simulate(
@@ -1121,11 +1162,6 @@ def _say(sentence: str) -> None:
 
 def _hush(_sentence: str) -> None:
     """Progress that nobody watches."""
-
-
-def _log(verbose: bool) -> None:
-    level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(name)s: %(message)s")
 
 
 def _data() -> Path:

@@ -106,6 +106,8 @@ class Asking:
         episode = self._store.episode(ident)
         if episode is None:
             raise UnknownEpisodeError(f"There is no episode {ident}.")
+        if episode.deleted_at is not None:
+            raise UsageError(f"Samples of episode {ident} were deleted by rule: it cannot be read any more.")
         first, last = episode.first, episode.last
         if isinstance(wanted, Stretch):
             first = max(first, round(wanted.begin * episode.fs))

@@ -263,8 +263,8 @@ def _differing(db: sqlite3.Connection) -> Iterator[Problem]:
     for kind, (table, telling) in CONTENTS.items():
         rows = db.execute(
             f"select s.id, a.number, a.details from {table} s join audit a on a.{kind}_id = s.id"  # noqa: S608
-            " where a.what like ? order by s.id, a.number",
-            [telling],
+            " where a.what like ? or a.what = ? order by s.id, a.number",
+            [telling, What.DELETED],
         )
         hashed = ((row["id"], row["number"], details_of(row)) for row in rows)
         for ident, same in groupby((row for row in hashed if "sha256" in row[2]), key=lambda row: row[0]):

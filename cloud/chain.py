@@ -37,10 +37,13 @@ class Who(StrEnum):
     ANALYSIS = "analysis"
     RECORDING = "recording"  # that went on for long without an alert's label
     REPORTER = "reporter"
+    RETENTION = "retention"
+    NOBODY = "nobody"  # who was not let in
 
 
 class What(StrEnum):
-    """What was done. "deleted" is done to whatever of segment, report and alert the row names.
+    """What was done. "deleted" is done to whatever of segment, report and alert the row names; of a segment
+    only the samples go, and the row has the hashes of what is left.
 
     A row that begins with "alert" or "report" and has a `sha256` in its details gives that of the whole
     (its JSON in the store) from then on. What a person wrote is told with the id of its row of `revisions`,
@@ -76,6 +79,10 @@ class What(StrEnum):
     USER_WARDS = "wards changed"  # of a user
     USER_PASSWORD = "password changed"  # noqa: S105 - no password
     INVITED = "patient invited"  # by a code
+    CODE_USED = "code used"
+    SIGNED_IN = "signed in"
+    SIGN_IN_REFUSED = "sign-in refused"  # also of a code
+    SIGNED_OUT = "signed out"
     ASSIGNED = "patch assigned"
     MOVED = "patch moved"  # to another patient or ward
     UNASSIGNED = "patch ended"  # on nobody from then on

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from models.logs import Form
 
 
 class RuleConfig(BaseModel):
@@ -89,6 +91,23 @@ class PeopleConfig(BaseModel):
     session_h: float = Field(12.0, gt=0, le=168, description="hours after signing in, then again")
 
 
+Days = Annotated[float | None, Field(gt=0, le=36_500)]
+
+
+class RetentionConfig(BaseModel):
+    """Days after which things are deleted, and audited; absent: kept for ever. See `cloud/retention.py`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    samples_days: Days = Field(None, description="of episodes; findings and alerts stay")
+    reports_days: Days = Field(None, description="of episodes")
+    trends_days: Days = Field(None, description="rows a minute")
+    ranges_days: Days = Field(None, description="what was fetched of an edge's own recording")
+    events_days: Days = Field(None, description="the live stream's past")
+    rejects_days: Days = Field(None, description="dead letters")
+    replays_days: Days = Field(None, description="runs of `anyecg replay --to`")
+
+
 class TlsConfig(BaseModel):
     """What the page is encrypted with."""
 
@@ -117,10 +136,12 @@ class CloudConfig(BaseModel):
     unreadable_s: float = Field(120.0, ge=10, description="not analysable for so long: technical alert")
     lag_s: float = Field(30.0, ge=5, description="newest sample older than this when heard: technical alert")
     battery_mv: int = Field(3300, ge=0, description="a patch's battery below this: technical alert")
+    log: Form = Field("auto", description="auto, json or human; auto: for people at a terminal, else JSON")
     rules: RuleConfig = RuleConfig()
     alerts: AlertsConfig = AlertsConfig()
     chat: ChatConfig = ChatConfig()
     people: PeopleConfig = PeopleConfig()
+    retention: RetentionConfig = RetentionConfig()
     tls: TlsConfig | None = Field(None, description="absent: http, on this machine only")
 
     @property

@@ -12,6 +12,8 @@ import queue
 import socket
 import threading
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -25,13 +27,25 @@ from cloud.store import Receipt, Store
 from models.commands import Answer, Command, decode, encode
 from models.errors import DeliveryError, PayloadError, UsageError
 from models.ranges import RangeEnvelope, decode_range
-from models.wire import Envelope, RowEnvelope, checked, decode_row, decode_segment, pack, topic, unpack
+from models.wire import (
+    Envelope,
+    Kind,
+    Root,
+    RowEnvelope,
+    checked,
+    decode_row,
+    decode_segment,
+    pack,
+    topic,
+    unpack,
+)
 
 logger = logging.getLogger(__name__)
 
 KEEPALIVE_S = 10
 RECONNECT_S = (1, 5)
-KINDS = ("seg", "trend", "range", "hb", "state", "answer")
+KINDS: Sequence[Kind] = ("seg", "trend", "range", "hb", "state", "answer")
+KEPT = {"Segment": "seg", "Row": "trend", "Range": "range"}  # what has our word, by its kind
 PULSES = {"hb", "state"}  # nobody waits for our word on them: what comes meanwhile is one commit
 PULSE_S = 0.5
 
@@ -78,19 +92,32 @@ class Inbox:
     Args:
         url: `mqtt://host:port`.
         site: whose `cloud/state` this node announces; segments of every site are taken.
+        received: told the kind of each segment and row ("seg", "trend") and what became of it.
     """
 
-    def __init__(self, url: str, site: str, store: Store) -> None:
+    def __init__(
+        self,
+        url: str,
+        site: str,
+        store: Store,
+        received: Callable[[str, str], object] = lambda _kind, _outcome: None,
+        *,
+        root: Root = "ecg",
+        kinds: Sequence[Kind] = KINDS,
+    ) -> None:
         self._address = broker_address(url)
         self._store = store
-        self._state = topic(site, "cloud", "state")
+        self._topic = partial(topic, root=root)
+        self._kinds = kinds
+        self._state = self._topic(site, "cloud", "state")
         self._site = site
         self._pulses: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
         self._pulse = threading.Thread(target=self._take_pulses, name="pulses", daemon=True)
+        self._received = received
         # A fixed id: a node that comes back takes its predecessor's place at once.
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
-            client_id=f"anyecg-cloud-{site}",
+            client_id=f"anyecg-{'cloud' if root == 'ecg' else root}-{site}",
             protocol=mqtt.MQTTv5,
             manual_ack=True,
         )
@@ -100,6 +127,10 @@ class Inbox:
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
+
+    @property
+    def connected(self) -> bool:
+        return self._client.is_connected()
 
     def start(self) -> None:
         self._pulse.start()
@@ -121,7 +152,7 @@ class Inbox:
             return
         for site, asked in self._store.commands.due(now):
             command = Command(id=asked.id, kind=asked.kind, body=dict(asked.body))
-            self._client.publish(topic(site, asked.patch_id, "cmd"), encode(command), qos=1)
+            self._client.publish(self._topic(site, asked.patch_id, "cmd"), encode(command), qos=1)
             self._store.commands.sent(asked, now)
 
     def _on_connect(
@@ -130,7 +161,7 @@ class Inbox:
         if code.is_failure:
             logger.warning("the broker refuses us: %s", code)
             return
-        client.subscribe([(topic("+", "+", kind), 1) for kind in KINDS])  # type: ignore[arg-type]
+        client.subscribe([(self._topic("+", "+", kind), 1) for kind in self._kinds])
 
     def _on_subscribe(self, client: mqtt.Client, *_: Any) -> None:
         """Heard from here on: an edge sends again what it sent while nobody listened."""
@@ -181,13 +212,15 @@ class Inbox:
             raise
         except Exception as error:  # one message must never end paho's thread, and with it all hearing
             refusal = error if isinstance(error, PayloadError) else PayloadError("internal", repr(error))
-            segment = _readable_id(payload) if kind in {"seg", "trend", "range"} else None
+            ours = kind in KEPT.values()
+            segment = _readable_id(payload) if ours else None
             logger.warning("refused a message on %s: %s", where, refusal, exc_info=refusal is not error)
             self._store.reject(
                 payload, topic=where, reason=refusal.reason, segment_id=segment, patch_id=dev, now=now
             )
-            if segment:
-                self._answer(site, dev, segment, f"rejected:{refusal.reason}", None)
+            if ours:
+                self._received(kind, "refused")
+                self._refuse(site, dev, payload, refusal.reason)
 
     def _take_segment(self, where: str, payload: bytes, now: float) -> None:
         segment, envelope = decode_segment(payload)
@@ -222,6 +255,7 @@ class Inbox:
             text = f"{what} {me} came twice with different content; the second was kept aside."
             self._store.reject(payload, topic=where, reason="conflict", segment_id=me, patch_id=dev, now=now)
             self._store.raise_technical(dev, "conflict", text, now=now)
+        self._received(KEPT[what], receipt.name.lower())
         self._answer(envelope.site, dev, me, receipt.value, envelope.sha256)
 
     def _take_heartbeat(self, site: str, dev: str, beat: dict[str, Any], now: float) -> None:
@@ -236,9 +270,13 @@ class Inbox:
         if online:
             self._store.commands.hasten(dev, now)
 
+    def _refuse(self, site: str, dev: str, payload: bytes, reason: str) -> None:
+        if segment := _readable_id(payload):
+            self._answer(site, dev, segment, f"rejected:{reason}", None)
+
     def _answer(self, site: str, dev: str, segment: str, status: str, sha256: str | None) -> None:
         ack = {"v": 1, "id": segment, "status": status, "sha256": sha256}
-        self._client.publish(topic(site, dev, "ack"), pack(ack), qos=1)
+        self._client.publish(self._topic(site, dev, "ack"), pack(ack), qos=1)
 
 
 def _came_as_its_own(what: str, envelope: Envelope | RowEnvelope | RangeEnvelope, where: str) -> None:

@@ -14,14 +14,20 @@ from pathlib import Path
 
 from cloud.ask import Asking
 from cloud.broker import check_port
+from cloud.chain import Who
 from cloud.config import CloudConfig
 from cloud.dispatcher import Dispatcher, check_alerts, dispatchers
+from cloud.health import HEAD_S, HeadNote, Health, standing_still, writable
 from cloud.inbox import Inbox
 from cloud.language import encoder_of, load_chat
+from cloud.metrics import Metrics
 from cloud.people import People
+from cloud.replay_lane import ReplayInbox, ReplayLane
+from cloud.replays import Replays
 from cloud.reporter import Reporter
+from cloud.retention import Retention
 from cloud.sqlite_store import SqliteStore
-from cloud.store import Patch, Store, open_store
+from cloud.store import Patch, Store, open_store, path_of
 from cloud.turns import Turns
 from cloud.worker import Worker
 from models.anyecg.chat.eyes import Eyes
@@ -33,7 +39,7 @@ logger = logging.getLogger(__name__)
 TICK_S = 1.0
 MOST_STANDING = 100_000  # technical alerts: all that there are
 UNDELIVERED = "delivery"  # kind of technical alert
-HEAD_S = 3600.0  # between two notes of the audit chain's head
+SWEEP_S = 3600.0  # between two looks at what is due to be deleted
 
 
 async def serve(config: CloudConfig, say: Callable[[str], None] = logger.warning) -> None:
@@ -54,33 +60,55 @@ async def serve(config: CloudConfig, say: Callable[[str], None] = logger.warning
     except BaseException:
         store.close()
         raise
-    inbox = Inbox(config.broker, config.site, store)
+    metrics = Metrics(store)
+    inbox = Inbox(config.broker, config.site, store, metrics.received)
     await asyncio.to_thread(warm_up)
-    threads: list[Worker | Reporter | Dispatcher] = [
-        *(Worker(store, network, config) for _ in range(config.workers)),
+    workers = [Worker(store, network, config, metrics.analysed) for _ in range(config.workers)]
+    replays = Replays(Path(path_of(config.store) + ".replays"), store)
+    lane = ReplayLane(replays, network, config)
+    replay_inbox = ReplayInbox(config.broker, config.site, replays, lane.news)
+    threads: list[Worker | Reporter | Dispatcher | ReplayLane] = [
+        *workers,
         *dispatchers(store, config),
+        lane,
     ]
+    head = HeadNote(store)
+    health = Health(
+        {
+            "store": writable(store),
+            "broker": lambda: None if inbox.connected else f"No connection to the broker {config.broker}.",
+            "workers": lambda: standing_still(workers, config.lease_s),
+            "audit": head.wrong,
+        }
+    )
     for thread in threads:
         thread.start()
     inbox.start()
-    watching = _watch_patches(store, config), _note_heads(store), _deliver_commands(store, inbox)
+    replay_inbox.start()
+    watching = (
+        _watch_patches(store, config),
+        _note_heads(head),
+        _deliver_commands(store, inbox),
+        _sweep(replays, config),
+    )
     watches = [asyncio.create_task(watch) for watch in watching]
     try:  # an alert does not wait for a language model to be loaded either
         asking, reporter = await asyncio.to_thread(_language, config, store, network)
         if reporter is not None:
             reporter.start()
             threads.append(reporter)
-        await _serve_page(store, config, asking)
+        await _serve_page(store, config, asking, metrics, health, replays)
     finally:
         for watch in watches:
             watch.cancel()
         await asyncio.to_thread(inbox.stop)
+        await asyncio.to_thread(replay_inbox.stop)
         for thread in threads:
             thread.stop()
         store.wake()
         for thread in threads:
             await asyncio.to_thread(thread.join)
-        await asyncio.to_thread(_note_head, store)
+        await asyncio.to_thread(head.note)
         store.close()
 
 
@@ -143,16 +171,34 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-async def _serve_page(store: SqliteStore, config: CloudConfig, asking: Asking | None) -> None:
+async def _serve_page(
+    store: SqliteStore,
+    config: CloudConfig,
+    asking: Asking | None,
+    metrics: Metrics,
+    health: Health,
+    replays: Replays,
+) -> None:
     import uvicorn
 
     from cloud.console.app import create_app
 
-    app = create_app(store, config.site, asking, config.rules, config.people, local=config.local)
+    app = create_app(
+        store,
+        config.site,
+        asking,
+        config.rules,
+        config.people,
+        local=config.local,
+        metrics=metrics,
+        health=health,
+        replays=replays,
+    )
     options = uvicorn.Config(
         app,
         host=config.host,
         port=config.port,
+        log_config=None,  # ours
         log_level="warning",
         lifespan="on",
         timeout_graceful_shutdown=1,
@@ -197,18 +243,24 @@ async def _deliver_commands(store: Store, inbox: Inbox) -> None:
             await asyncio.sleep(TICK_S)
 
 
-async def _note_heads(store: Store) -> None:
+async def _note_heads(head: HeadNote) -> None:
     """Now and every hour: a chain whose end is cut off tells nobody so itself."""
     while True:
-        await asyncio.to_thread(_note_head, store)
+        await asyncio.to_thread(head.note)
         await asyncio.sleep(HEAD_S)
 
 
-def _note_head(store: Store) -> None:
-    try:
-        store.note_head(now=time.time())
-    except Exception:  # patients come first, the next note is an hour away
-        logger.exception("the head of the audit could not be noted")
+async def _sweep(replays: Replays, config: CloudConfig) -> None:
+    """Now and every hour."""
+    retention, days = Retention(replays.live, config.retention), config.retention.replays_days
+    while True:
+        try:
+            await asyncio.to_thread(retention.sweep, time.time())
+            if days is not None:
+                await asyncio.to_thread(replays.expire, days, who=Who.RETENTION, now=time.time())
+        except Exception:  # what is due stays due
+            logger.exception("what is due to be deleted could not be")
+        await asyncio.sleep(SWEEP_S)
 
 
 def check_patches(store: Store, config: CloudConfig, now: float) -> None:

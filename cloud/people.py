@@ -14,7 +14,7 @@ from typing import Any
 
 from cloud.assignments import ward_of
 from cloud.audit import Audit
-from cloud.chain import What
+from cloud.chain import What, Who
 from cloud.config import PeopleConfig
 from cloud.memory import Memory
 from cloud.passwords import Passwords, code, digest, token, typed
@@ -128,8 +128,8 @@ class People:
 
     # -- sessions ------------------------------------------------------------------------------------
 
-    def sign_in(self, name: str, password: str) -> str:
-        """A new session's token; RefusedError."""
+    def sign_in(self, name: str, password: str, address: str = "") -> str:
+        """A new session's token; RefusedError. `address` goes into the audit."""
         row = self._memory.one("select * from users where name = ? and not disabled", name.strip().lower())
         if not self._passwords.fits(password, row["hash"] if row else None):
             raise RefusedError("Wrong name or password.")
@@ -137,11 +137,26 @@ class People:
         if self._passwords.outdated(row["hash"]):
             with self._memory.writing() as db:
                 db.table("users").update(row["name"], {"hash": self._passwords.hash(password)})
-        return self._begin(row["name"])
+        return self._begin(row["name"], address)
 
     def sign_out(self, secret: str) -> None:
         with self._memory.writing() as db:
-            db.execute("delete from sessions where token = ?", [digest(secret)])
+            held = self._memory.one("select user from sessions where token = ?", digest(secret))
+            if held is not None:
+                db.execute("delete from sessions where token = ?", [digest(secret)])
+                self._audit.append(What.SIGNED_OUT, who=held["user"], now=time.time())
+
+    def refused(self, name: str, address: str) -> None:
+        """Somebody was not let in. A name that is no user's is not kept: it may be a password."""
+        known = self._memory.one("select name from users where name = ?", name)
+        with self._memory.writing():
+            self._audit.append(
+                What.SIGN_IN_REFUSED,
+                who=Who.NOBODY,
+                now=time.time(),
+                user=known["name"] if known else None,
+                address=address,
+            )
 
     def person(self, secret: str | None, *, using: bool = True) -> Person | None:
         """Whose session it is, None where it is nobody's any more; `using` it keeps it from idling."""
@@ -167,12 +182,13 @@ class People:
             assignment_id=row["assignment_id"],
         )
 
-    def _begin(self, name: str) -> str:
+    def _begin(self, name: str, address: str) -> str:
         secret, now = token(), time.time()
         with self._memory.writing() as db:
             db.execute("delete from sessions where began_at <= ?", [now - self._config.session_h * HOUR_S])
             row = {"token": digest(secret), "user": name, "began_at": now, "seen_at": now}
             db.table("sessions").insert(row)
+            self._audit.append(What.SIGNED_IN, who=name, now=now, address=address)
         return secret
 
     def _end_sessions(self, db: Database, name: str) -> None:
@@ -201,7 +217,7 @@ class People:
             db.table("codes").insert({**row, "expires_at": time.time() + lasts_s})
         return secret
 
-    def join(self, secret: str, name: str, password: str) -> str:
+    def join(self, secret: str, name: str, password: str, address: str = "") -> str:
         """The user that a code makes, and its first session's token; the code is used up.
 
         Raises:
@@ -218,7 +234,8 @@ class People:
                 raise refused
             self._put(db, row["name"], {**row, **good})
             db.execute("delete from codes where code = ?", [kept])
-        return self._begin(row["name"])
+            self._audit.append(What.CODE_USED, who=row["name"], now=time.time(), **good, address=address)
+        return self._begin(row["name"], address)
 
     def _good(self, kept: str) -> Row | None:
         """Role and assignment of a code; the first user's is good only while there is none."""
@@ -234,10 +251,10 @@ class People:
 def _name(name: str) -> str:
     """As it is kept; UsageError where it will not do."""
     name = name.strip().lower()
-    if not NAME.fullmatch(name) or name == LOCAL.name:
+    if not NAME.fullmatch(name) or name in {LOCAL.name, *Who}:
         raise UsageError(
             f"A user cannot be called {name!r}: 1 to 32 letters a-z, digits, dots and hyphens, "
-            f"and not {LOCAL.name!r}."
+            f"and not {', '.join((LOCAL.name, *Who))}."
         )
     return name
 

@@ -82,6 +82,18 @@ def _add_what_people_write(db: Database) -> None:
         )
 
 
+@migrations(name="0010")
+def _add_retention(db: Database) -> None:
+    """When a rule deleted a part's samples; its row stays."""
+    db.execute("alter table segments add column deleted_at real")
+
+
+@migrations(name="0011")
+def _add_pulse(db: Database) -> None:
+    """What a node writes to see whether it can."""
+    db.execute("create table pulse (id integer primary key check (id = 1), at real not null)")
+
+
 _LANGUAGE = (
     "evidence text",
     "written text",

@@ -58,6 +58,7 @@ from models.ecg import Segment
 from models.verdicts import Alert, Report
 from models.wire import decode_segment
 
+DELETED = "select id from segments where episode_id = ? and deleted_at is not null"
 HOP_S = 5.0  # the edge counts unreadable signal a hop at a time: the newest hop may not be counted yet
 
 
@@ -232,7 +233,8 @@ class SqliteStore(Memory):
             if row != before:
                 self._db.table("findings").upsert(row, pk="id")
                 changed.append(finding_json(row))
-        gone = sorted(held.keys() - kept)
+        deleted = {row["id"] for row in self.all(DELETED, outcome.episode_id)}  # nothing can show them anew
+        gone = sorted(i for i in held.keys() - kept if held[i]["segment_id"] not in deleted)
         for finding_id in gone:
             self._db.table("findings").delete(finding_id)
         if changed or gone:
@@ -263,20 +265,23 @@ class SqliteStore(Memory):
     # -- reading -------------------------------------------------------------------------------------
 
     def segment(self, segment_id: str) -> Segment | None:
-        row = self.one("select payload from segments where id = ?", segment_id)
+        row = self.one("select payload from segments where id = ? and deleted_at is null", segment_id)
         return decode_segment(row["payload"])[0] if row else None
 
     def sha256s(self) -> dict[str, str]:
         return {row["id"]: row["sha256"] for row in self.all("select id, sha256 from segments")}
 
     def parts(self, episode_id: str) -> list[Segment]:
-        rows = self.all("select payload from segments where episode_id = ? order by first", episode_id)
+        rows = self.all(
+            "select payload from segments where episode_id = ? and deleted_at is null order by first",
+            episode_id,
+        )
         return [decode_segment(row["payload"])[0] for row in rows]
 
     def segments_between(self, patch_id: str, begin: float, end: float) -> list[Segment]:
         rows = self.all(
-            "select payload from segments where patch_id = ? and utc_0 + (last + 1) / clock_fs > ?"
-            " and utc_0 + first / clock_fs < ? order by boot_id, first",
+            "select payload from segments where patch_id = ? and deleted_at is null"
+            " and utc_0 + (last + 1) / clock_fs > ? and utc_0 + first / clock_fs < ? order by boot_id, first",
             patch_id,
             begin,
             end,
@@ -297,7 +302,7 @@ class SqliteStore(Memory):
     def episode(self, episode_id: str) -> Episode | None:
         columns = "patch_id, boot_id, first, last, fs, leads, final, continues, opened_by, utc_0, clock_fs"
         rows = self.all(
-            f"select {columns}, received_at from segments where episode_id = ? order by first",  # noqa: S608
+            f"select {columns}, received_at, deleted_at from segments where episode_id = ? order by first",  # noqa: S608
             episode_id,
         )
         if not rows:
@@ -314,6 +319,7 @@ class SqliteStore(Memory):
             utc_0=newest["utc_0"],
             clock_fs=newest["clock_fs"],
             received_at=max(row["received_at"] for row in rows),
+            deleted_at=max((row["deleted_at"] for row in rows if row["deleted_at"]), default=None),
             pending=int(self.scalar(pending, episode_id)),
             **{name: head[name] for name in ("patch_id", "boot_id", "fs", "continues", "opened_by")},
         )
@@ -419,6 +425,10 @@ class SqliteStore(Memory):
         rows = self.all(f"{found} where f.shown_at >= ?", since)
         rows += self.all(f"{raised} where a.shown_at >= ?", since)
         return [(row["patch_id"], timing_of(row)) for row in rows]
+
+    def size_bytes(self) -> int:
+        """Of the file."""
+        return int(self.scalar("select page_count * page_size from pragma_page_count(), pragma_page_size()"))
 
     def stats(self) -> dict[str, Any]:
         rows = self.all("select sampled_at, edge_received_at, shown_at from findings where label = 'V'")

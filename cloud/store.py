@@ -168,6 +168,7 @@ class Episode:
     clock_fs: float | None
     received_at: float  # the newest part came to the cloud
     pending: int  # parts not analysed yet
+    deleted_at: float | None = None  # a rule deleted samples of it
 
     def utc(self, sample: int) -> float | None:
         if self.utc_0 is None or self.clock_fs is None:
@@ -213,6 +214,7 @@ class Event:
     "trend":     {patch_id, boot_id, first}
     "command":   {id, patch_id, kind, state: waiting | done | refused}
     "symptom":   {patch_id, at}  a patient told one, felt at that Unix second
+    "deleted":   {episode_id, patch_id}           by a rule: its samples, or its reports
     "assignment": {}           a patch came into other hands; of which wards, not everybody may know
     "patch":     {patch_id, online, heard_at, heartbeat, unreadable_s, missing_s, unreadable_run_s}
     finding = {id, segment_id, label, code, first, last, leads, probability, evidence, open}
@@ -329,7 +331,7 @@ class Store(Protocol):
         """Segment id -> sha256 of every committed segment."""
 
     def parts(self, episode_id: str) -> list[Segment]:
-        """An episode's committed parts in sample order."""
+        """An episode's committed parts in sample order, but for those whose samples were deleted."""
 
     def segments_between(self, patch_id: str, begin: float, end: float) -> list[Segment]:
         """Parts of a patch that hold any of the time from `begin` to before `end` (Unix seconds)."""

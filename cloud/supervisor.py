@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import NoReturn, Self
 
 from models.errors import AnyEcgError
+from models.logs import FORM
 
 PARENT = "ANYECG_PARENT"
 """Environment variable: number of the inherited file descriptor that closes when the supervisor ends."""
@@ -81,6 +82,7 @@ class Supervisor:
     ) -> None:
         self._specs = specs
         self._say = say
+        self._form = {FORM: "human"} if sys.stderr.isatty() and FORM not in os.environ else {}
         self._verbose = verbose
         self._running: dict[str, asyncio.subprocess.Process] = {}
         self._last_lines: dict[str, deque[str]] = {spec.name: deque(maxlen=20) for spec in specs}
@@ -160,7 +162,7 @@ class Supervisor:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **spec.env, PARENT: str(self._watched)},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **self._form, **spec.env, PARENT: str(self._watched)},
             pass_fds=(self._watched,),
             start_new_session=True,  # Ctrl-C reaches the supervisor alone, which ends them in good order
         )

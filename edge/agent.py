@@ -63,7 +63,7 @@ async def run(config: EdgeConfig) -> None:
     outbox = Outbox(config.state / "outbox.db", config.site, config.outbox_mb * 1_000_000)
     uplink = Uplink(config.broker, config.site, outbox)
     intake = Intake(WindowScreener(Screener(config.weights)), outbox.restore)
-    recorder = Recorder(config.recordings, config.recorder.max_bytes)
+    recorder = Recorder(config.recordings, config.recorder.max_bytes, days=config.recorder.days)
     commands = Commands(outbox, intake, recorder, Recorded(config.recordings), uplink.answer)
     uplink.command = commands.take
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.logs import Form
+
 
 class PatchConfig(BaseModel):
     """Which patch, over which radio."""
@@ -30,6 +32,8 @@ class RecorderConfig(BaseModel):
     enabled: bool = Field(default=True, description="false keeps nothing but what is forwarded")
     disk_mb: int = Field(2000, ge=10, le=10_000_000, description="the oldest recordings leave beyond this")
 
+    days: float | None = Field(None, gt=0, le=36_500, description="older recordings leave; absent: none does")
+
     @property
     def max_bytes(self) -> int:
         return self.disk_mb * 1_000_000 if self.enabled else 0
@@ -46,6 +50,7 @@ class EdgeConfig(BaseModel):
     outbox_mb: int = Field(1000, ge=10, le=1_000_000, description="the outbox never grows beyond this")
     heartbeat_s: float = Field(15.0, ge=0.5, le=30.0, description="the cloud calls a patch silent after 60 s")
     weights: Path | None = Field(None, description="another screener.onnx than the shipped one")
+    log: Form = Field("auto", description="auto, json or human; auto: for people at a terminal, else JSON")
     patch: PatchConfig = PatchConfig()
     recorder: RecorderConfig = RecorderConfig()
 

@@ -30,6 +30,8 @@ from models.wire import compress
 logger = logging.getLogger(__name__)
 
 STORE_S = 1.0
+DAY_S = 86_400.0
+AGED_S = 600.0  # between two looks for files that are too old
 WAITING = 20_000  # blocks that wait for a disk that fails; 10 min of frames may leave reassembly at once
 HEADROOM = 100_000_000  # bytes of the disk that are the outbox's
 SQUEEZED_S = 3600.0  # so long a disk that was full is called that
@@ -99,17 +101,22 @@ class Status:
 
 
 class Recorder:
-    """Keeps blocks, gaps and markers in `folder`, in files of `max_bytes` together; 0 keeps nothing.
+    """Keeps blocks, gaps and markers in `folder`, in files of `max_bytes` together; 0 keeps nothing. Files
+    whose samples are all older than `days` leave.
 
     `push` and `status` belong to one thread, `store` may be called from any.
     """
 
-    def __init__(self, folder: Path, max_bytes: int, headroom: int = HEADROOM) -> None:
+    def __init__(
+        self, folder: Path, max_bytes: int, headroom: int = HEADROOM, days: float | None = None
+    ) -> None:
         self.status = Status("ok" if max_bytes else "off")
         self._on = max_bytes > 0
         self._shelf = Shelf(folder, max_bytes, headroom)
         self._waiting: deque[tuple[Item, Clock]] = deque()
         self._given_up = 0  # items
+        self._age_s = None if days is None else days * DAY_S
+        self._aged_at = float("-inf")  # monotonic s: looked for old files
         self._clock = Clock()
         self._clocked: tuple[tuple[str, int], float] = (
             ("", 0),
@@ -147,6 +154,7 @@ class Recorder:
                 return
             try:
                 homeless = self._kept(batch)
+                self._age_out()
                 oldest = self._shelf.oldest()
             except OSError as error:
                 self._shelf.abandon()
@@ -166,6 +174,11 @@ class Recorder:
         self.store()
         with self._lock:
             self._shelf.close()
+
+    def _age_out(self) -> None:
+        if self._age_s is not None and time.monotonic() - self._aged_at > AGED_S:
+            self._shelf.expire(time.time() - self._age_s)
+            self._aged_at = time.monotonic()
 
     def _drained(self) -> list[tuple[Item, Clock]]:
         batch = []

@@ -140,22 +140,35 @@ class Shelf:
 
     def evict(self, why: str) -> bool:
         """Delete the oldest file that is neither open nor the newest; False where there is none."""
+        leaves = self._leaving()
+        if leaves:
+            self._give_up(leaves[0], self._scanned(leaves[0]), why)
+        return bool(leaves)
+
+    def expire(self, before: float) -> None:
+        """Delete the files whose every sample is older (Unix seconds); one whose clock is unknown stays."""
+        for page in self._leaving():
+            found = self._scanned(page)
+            ends = [found.utc(record.last) for record in found.samples]
+            if ends and all(utc is not None and utc < before for utc in ends):
+                self._give_up(page, found, "it is older than the days it is kept")
+
+    def _leaving(self) -> list[Page]:
+        """What may be given up, the oldest first."""
         sizes = self._listed()
-        leaves = [page for page in sizes if page not in {self._page, max(sizes)}]
-        if not leaves:
-            return False
-        page = min(leaves)
-        lost = _evicted(page, self._scanned(page), sizes[page], why)
+        return sorted(page for page in sizes if page not in {self._page, max(sizes)})
+
+    def _give_up(self, page: Page, found: Scan, why: str) -> None:
+        lost = _evicted(page, found, self._listed()[page], why)
         logger.warning("the recorder gives up %s: %s", _in_words(lost), why)
         noted = False
         with contextlib.suppress(OSError):  # no room even for a line: it is there once the file is gone
             note(self._folder, lost)
             noted = True
         (self._folder / page.name).unlink(missing_ok=True)
-        self.bytes -= sizes.pop(page)
+        self.bytes -= self._listed().pop(page)
         if not noted:
             note(self._folder, lost)
-        return True
 
     def squeeze(self) -> bool:
         """The disk is full: make room at the cost of the oldest; False where nothing is left to give."""

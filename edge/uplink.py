@@ -17,6 +17,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,7 +28,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.outbox import Outbox
 from models.errors import DeliveryError, PayloadError
-from models.wire import Kind, pack, topic, unpack
+from models.wire import Kind, Root, pack, topic, unpack
 
 WINDOW = 8  # on the way
 ROOM = 4  # of it, that rows of the trend leave to a segment
@@ -56,15 +57,17 @@ class Uplink:
     Args:
         url: `mqtt://host:port` or `mqtts://host:port`.
         site: where this edge stands, a level of every topic.
+        root: of every topic.
 
     Raises:
         DeliveryError: the url cannot be read.
     """
 
-    def __init__(self, url: str, site: str, outbox: Outbox) -> None:
+    def __init__(self, url: str, site: str, outbox: Outbox, root: Root = "ecg") -> None:
         self._host, self._port, self._tls = _address(url)
         self._site = site
-        self._cloud_state = topic(site, "cloud", "state")
+        self._topic = partial(topic, root=root)
+        self._cloud_state = self._topic(site, "cloud", "state")
         self._outbox = outbox
         self.command: Command = lambda *_: None
         self._wake = asyncio.Event()
@@ -86,12 +89,12 @@ class Uplink:
     def heartbeat(self, beat: dict[str, Any]) -> None:
         """Sent if connected, else dropped: the next one says more."""
         if self._client is not None:
-            self._client.publish(topic(self._site, beat["patch_id"], "hb"), pack(beat), qos=0)
+            self._client.publish(self._topic(self._site, beat["patch_id"], "hb"), pack(beat), qos=0)
 
     def answer(self, dev: str, answer: bytes) -> None:
         """To a command. Sent if connected, else dropped: the command comes again."""
         if self._client is not None:
-            self._client.publish(topic(self._site, dev, "answer"), answer, qos=1)
+            self._client.publish(self._topic(self._site, dev, "answer"), answer, qos=1)
 
     async def run(self) -> None:
         patience = BACKOFF_S[0]
@@ -116,8 +119,8 @@ class Uplink:
 
         def on_connect(c: mqtt.Client, _u: Any, _f: Any, code: ReasonCode, _p: Properties | None) -> None:
             if not code.is_failure:
-                asked = topic(self._site, "+", "cmd")
-                c.subscribe([(topic(self._site, "+", "ack"), 1), (asked, 1), (self._cloud_state, 1)])
+                asked = self._topic(self._site, "+", "cmd")
+                c.subscribe([(self._topic(self._site, "+", "ack"), 1), (asked, 1), (self._cloud_state, 1)])
 
         def on_message(_c: mqtt.Client, _u: Any, message: mqtt.MQTTMessage) -> None:
             loop.call_soon_threadsafe(self._hear, message.topic, bytes(message.payload))
@@ -130,14 +133,16 @@ class Uplink:
         if self._tls:
             client.tls_set_context(ssl.create_default_context())
         if self._dev is not None:
-            client.will_set(topic(self._site, self._dev, "state"), pack({"state": "offline"}), 1, retain=True)
+            client.will_set(
+                self._topic(self._site, self._dev, "state"), pack({"state": "offline"}), 1, retain=True
+            )
         await asyncio.to_thread(client.connect, self._host, self._port, KEEPALIVE_S)
         client.loop_start()
         try:
             await asyncio.wait_for(ready.wait(), CONNECT_S)
             if self._dev is not None:
                 client.publish(
-                    topic(self._site, self._dev, "state"), pack({"state": "online"}), 1, retain=True
+                    self._topic(self._site, self._dev, "state"), pack({"state": "online"}), 1, retain=True
                 )
             self._client, self._flights = client, {}
             self._wake.set()
@@ -172,7 +177,7 @@ class Uplink:
         for pending in self._outbox.oldest(until - len(on_the_way), on_the_way, kind):
             assert self._client is not None
             before = self._flights.get(pending.id, Flight(now, 0))
-            self._client.publish(topic(self._site, pending.dev, kind), pending.payload, qos=1)
+            self._client.publish(self._topic(self._site, pending.dev, kind), pending.payload, qos=1)
             self._flights[pending.id] = Flight(now, before.sent_bytes + len(pending.payload))
 
     def _hear(self, where: str, payload: bytes) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.ecg import (
+    Clock,
     Counts,
     Gap,
     GapReason,
@@ -55,6 +56,13 @@ class Recording:
     @property
     def duration_s(self) -> float:
         return int(self.counts.shape[1]) / self.fs
+
+    @property
+    def clock(self) -> Clock:
+        """Unknown where the recording does not say when it was made."""
+        if self.start_utc is None:
+            return Clock()
+        return Clock(utc_0=self.start_utc, fs=self.fs, error_s=1.0, quality="recording")
 
 
 def open_recording(record: str | Path) -> Recording:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -31,12 +32,15 @@ MAX_ROW = 4096  # bytes; a row is below 500
 LAST_UTC = 2.0**33  # Unix seconds, the year 2242: beyond, a clock is none
 
 Kind = Literal["seg", "trend", "range", "ack", "hb", "state", "dlq", "cmd", "answer"]
+Root = Literal["ecg", "replay"]
+REPLAY: Root = "replay"
+RUN = re.compile(r"[A-Za-z0-9_-]{1,64}")  # name of a replay's run
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def topic(site: str, dev: str, kind: Kind) -> str:
-    """`ecg/v1/{site}/{dev}/{kind}`; `+` for site or dev makes a subscription."""
-    return f"ecg/v1/{site}/{dev}/{kind}"
+def topic(site: str, dev: str, kind: Kind, root: Root = "ecg") -> str:
+    """`ecg/v1/{site}/{dev}/{kind}`; `+` for site or dev makes a subscription; a replay's site is its run."""
+    return f"{root}/v1/{site}/{dev}/{kind}"
 
 
 def pack(message: Mapping[str, Any]) -> bytes:

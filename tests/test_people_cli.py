@@ -66,7 +66,7 @@ def test_users_are_made_listed_disabled_and_get_new_passwords(cloud: Command, tm
     assert people.person(people.sign_in("chief", PASSWORD))
     with pytest.raises(RefusedError):
         people.sign_in("anna", OTHER)
-    whos = {row["who"] for row in store.all("select who from audit where number > 1")}
+    whos = {row["who"] for row in store.all("select who from audit where what like 'user %'")}
     assert all(who.endswith(" at the terminal") for who in whos)
     store.close()
 
@@ -92,13 +92,24 @@ def test_patches_are_assigned_moved_and_ended(cloud: Command, tmp_path: Path) ->
     [
         (("user", "add", "anna", "--role", "king"), "There is no role 'king'"),
         (("user", "add", "Anna Berg", "--role", "admin"), "cannot be called 'anna berg'"),
-        (("user", "disable", "nobody"), "There is no user nobody"),
+        (("user", "disable", "somebody"), "There is no store"),
         (("assign", "p", "--patient", "one", "--ward", "A", "--from", "soon"), "unlike 'soon'"),
         (("assign", "p", "--patient", "one", "--ward", "unassigned"), "cannot be called 'unassigned'"),
     ],
 )
 def test_wrong_words_are_one_sentence(cloud: Command, arguments: tuple[str, ...], said: str) -> None:
     assert said in refused(cloud(*arguments, typed=f"{PASSWORD}\n"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("user", "list"), ("user", "disable", "anna"), ("user", "password", "anna"), ("unassign", "p")],
+)
+def test_what_only_looks_or_takes_away_makes_no_store(
+    cloud: Command, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    assert "There is no store" in refused(cloud(*arguments, typed=f"{PASSWORD}\n"))
+    assert [path.name for path in tmp_path.iterdir()] == ["cloud.toml"]
 
 
 def test_at_a_terminal_the_password_is_asked_for_twice_and_never_shown(

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from cloud.alert_book import AlertBook, UnknownAlertError
 from cloud.alerts import StaleError, Standing, State
 from cloud.config import RuleConfig
-from cloud.console import views
+from cloud.console import said, views
 from cloud.console.seen import Seen
 from cloud.console.session import needs
 from cloud.deliveries import MQTT
@@ -30,6 +30,7 @@ Seeing = Annotated[Seen, Depends(needs(Action.SEE))]
 Triaging = Annotated[Seen, Depends(needs(Action.TRIAGE))]
 Tuning = Annotated[Seen, Depends(needs(Action.TUNE))]
 Answer = dict[str, Any]
+STANDS = said.answers(said.Stands, s409=said.Stale)
 Reason = Annotated[str | None, Field(max_length=500)]
 
 
@@ -77,12 +78,12 @@ def routes(store: Store, base: RuleConfig) -> APIRouter:
 
 
 def _reading(router: APIRouter, book: AlertBook) -> None:
-    @router.get("/alerts")
+    @router.get("/alerts", **said.answers(list[said.AlertRow]))
     def alerts(seen: Seeing, state: Annotated[list[State] | None, Query()] = None) -> list[Answer]:
         """In any of the states given; all of them where none is."""
         return views.alert_rows(seen, state or tuple(State))
 
-    @router.get("/alerts/{alert_id}")
+    @router.get("/alerts/{alert_id}", **said.answers(said.AlertHistory))
     def alert(seen: Seeing, alert_id: str) -> Answer:
         """With everything that happened to it."""
         stored = _theirs(seen, alert_id)
@@ -92,19 +93,19 @@ def _reading(router: APIRouter, book: AlertBook) -> None:
 
 
 def _deciding(router: APIRouter, book: AlertBook) -> None:
-    @router.post("/alerts/{alert_id}/seen")
-    def drawn(seen: Seeing, alert_id: str, said: Shown) -> JSONResponse:
+    @router.post("/alerts/{alert_id}/seen", **STANDS)
+    def drawn(seen: Seeing, alert_id: str, given: Shown) -> JSONResponse:
         """The strip was drawn on this screen."""
         who = _who(seen, alert_id)
-        return _answer(lambda now: book.see(alert_id, who, said.screen, said.version, now=now))
+        return _answer(lambda now: book.see(alert_id, who, given.screen, given.version, now=now))
 
-    @router.post("/alerts/{alert_id}/acknowledge")
-    def acknowledge(seen: Triaging, alert_id: str, said: Shown) -> JSONResponse:
+    @router.post("/alerts/{alert_id}/acknowledge", **STANDS)
+    def acknowledge(seen: Triaging, alert_id: str, given: Shown) -> JSONResponse:
         who = _who(seen, alert_id)
-        return _answer(lambda now: book.acknowledge(alert_id, who, said.screen, said.version, now=now))
+        return _answer(lambda now: book.acknowledge(alert_id, who, given.screen, given.version, now=now))
 
-    @router.post("/alerts/{alert_id}/escalate")
-    def escalate(seen: Triaging, alert_id: str, said: Decided) -> JSONResponse:
+    @router.post("/alerts/{alert_id}/escalate", **STANDS)
+    def escalate(seen: Triaging, alert_id: str, given: Decided) -> JSONResponse:
         """`told`: who is sent a message of it beyond the pages."""
         who = _who(seen, alert_id)
 
@@ -112,30 +113,30 @@ def _deciding(router: APIRouter, book: AlertBook) -> None:
             sent = [d for d in book.deliveries.of_alert(alert_id) if d["version"] == standing.version]
             return {"told": [d["to"] for d in sent if d["channel"] != MQTT]}
 
-        return _answer(lambda now: book.escalate(alert_id, who, said.version, said.reason, now=now), told)
+        return _answer(lambda now: book.escalate(alert_id, who, given.version, given.reason, now=now), told)
 
-    @router.post("/alerts/{alert_id}/resolve")
-    def resolve(seen: Triaging, alert_id: str, said: Decided) -> JSONResponse:
+    @router.post("/alerts/{alert_id}/resolve", **STANDS)
+    def resolve(seen: Triaging, alert_id: str, given: Decided) -> JSONResponse:
         who = _who(seen, alert_id)
-        return _answer(lambda now: book.resolve(alert_id, who, said.version, said.reason, now=now))
+        return _answer(lambda now: book.resolve(alert_id, who, given.version, given.reason, now=now))
 
-    @router.post("/alerts/{alert_id}/suppress")
-    def suppress(seen: Triaging, alert_id: str, said: Suppressed) -> JSONResponse:
+    @router.post("/alerts/{alert_id}/suppress", **STANDS)
+    def suppress(seen: Triaging, alert_id: str, given: Suppressed) -> JSONResponse:
         who = _who(seen, alert_id)
         return _answer(
             lambda now: book.suppress(
-                alert_id, who, said.screen, said.version, hours=said.hours, reason=said.reason, now=now
+                alert_id, who, given.screen, given.version, hours=given.hours, reason=given.reason, now=now
             )
         )
 
-    @router.post("/alerts/{alert_id}/undo")
-    def undo(seen: Triaging, alert_id: str, said: Decided) -> JSONResponse:
+    @router.post("/alerts/{alert_id}/undo", **STANDS)
+    def undo(seen: Triaging, alert_id: str, given: Decided) -> JSONResponse:
         who = _who(seen, alert_id)
-        return _answer(lambda now: book.undo(alert_id, who, said.version, said.reason, now=now))
+        return _answer(lambda now: book.undo(alert_id, who, given.version, given.reason, now=now))
 
 
 def _rules(router: APIRouter, patient_rules: PatientRules, base: RuleConfig) -> None:
-    @router.get("/patches/{patch_id}/rules")
+    @router.get("/patches/{patch_id}/rules", **said.answers(said.Rules))
     def rules(seen: Seeing, patch_id: str) -> Answer:
         """What a part that came now would be judged by, and whose thresholds those are."""
         _own(seen, patch_id, Action.SEE)
@@ -148,11 +149,11 @@ def _rules(router: APIRouter, patient_rules: PatientRules, base: RuleConfig) -> 
             "quiet": [dataclasses.asdict(rule) | {"priority": str(rule.priority)} for rule in force.quiet],
         }
 
-    @router.post("/patches/{patch_id}/rules")
-    def set_rules(seen: Tuning, patch_id: str, said: Limits) -> Answer:
+    @router.post("/patches/{patch_id}/rules", **said.answers(said.Rules))
+    def set_rules(seen: Tuning, patch_id: str, given: Limits) -> Answer:
         _own(seen, patch_id, Action.TUNE)
         who = seen.person.name
-        new = Thresholds(patch_id=patch_id, own=said.own, at=time.time(), who=who, reason=said.reason)
+        new = Thresholds(patch_id=patch_id, own=given.own, at=time.time(), who=who, reason=given.reason)
         try:
             patient_rules.set_thresholds(new, base)
         except RefusedError as error:

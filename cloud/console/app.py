@@ -20,15 +20,20 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cloud.ask import MOST, Asked, Asking, UnknownEpisodeError
 from cloud.config import PeopleConfig, RuleConfig
-from cloud.console import alerts, compare, day, disclosure, prints, views
+from cloud.console import alerts, compare, day, disclosure, prints, said, views
 from cloud.console.annotating import annotating
 from cloud.console.editor import editor
 from cloud.console.live import Hub
 from cloud.console.mine import mine, page_of
+from cloud.console.operations import operations
+from cloud.console.replays import replay_pages
 from cloud.console.seen import Seen
 from cloud.console.session import FOREIGN, Door, Render, doors, foreign, needs
 from cloud.console.staff import staff
 from cloud.console.views import EpisodeView
+from cloud.health import Health, writable
+from cloud.metrics import Metrics
+from cloud.replays import Replays
 from cloud.roles import Action, Role, may
 from cloud.rows import spread
 from cloud.sqlite_store import SqliteStore
@@ -48,6 +53,10 @@ HEADERS = {
 }
 
 
+LINES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}},
+    503: {"model": said.Refusal, "description": "The language model is off, or busy."},
+}
 OFF = "Nothing can be asked here: the language model is off (chat.size in cloud.toml)."
 STATUS: dict[type[AnyEcgError], int] = {UnknownEpisodeError: 404, BusyError: 503}
 
@@ -63,21 +72,26 @@ def create_app(
     people: PeopleConfig | None = None,
     *,
     local: bool = True,
+    metrics: Metrics | None = None,
+    health: Health | None = None,
+    replays: Replays | None = None,
 ) -> FastAPI:
     """The console over one store; `site` is named in the page's head, `asking` answers questions, `rules` are
     the thresholds of patches without their own, `people` says who must sign in, and `local` that only this
-    machine reaches it.
+    machine reaches it. `metrics`, `health` and `replays` are the node's.
 
     Before its server stops, call `app.state.hub.close()`: open pages would keep it waiting.
     """
     hub, door = Hub(store), Door(store, people)
+    metrics = metrics or Metrics(store)
+    metrics.watch_clients(lambda: hub.clients)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with hub.running():
             yield
 
-    app = FastAPI(title="anyECG", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(title="anyECG", docs_url=None, redoc_url=None, lifespan=lifespan, responses=said.REFUSALS)
     app.state.hub, app.state.door = hub, door
     if local:  # another site's name that resolves to this machine must not reach the page
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK)
@@ -90,11 +104,14 @@ def create_app(
         response.headers.update(HEADERS)
         return response
 
-    render = _render(site, asking is not None)
+    render = _render(site, asking is not None, replays is not None)
     doors(app, door, render)
     staff(app, door, render)
     mine(app, store.symptoms, render)
     _pages(app, store, render)
+    operations(app, door, metrics, health or Health({"store": writable(store)}))
+    if replays is not None:
+        replay_pages(app, replays, render)
     _interface(app, store)
     _ask(app, asking)
     app.include_router(prints.router())
@@ -114,7 +131,7 @@ def create_app(
     return app
 
 
-def _render(site: str, answers: bool) -> Render:
+def _render(site: str, answers: bool, replaying: bool) -> Render:
     """Renders a template of the page."""
     templates = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined
@@ -128,6 +145,7 @@ def _render(site: str, answers: bool) -> Render:
         counted=views.counted,
         version=version("anyecg"),
         answers=answers,
+        replaying=replaying,
         off=OFF,
         most=MOST,
         site=site,
@@ -171,11 +189,7 @@ def _pages(app: FastAPI, store: SqliteStore, render: Render) -> None:
 def _interface(app: FastAPI, store: SqliteStore) -> None:
     figures = [Depends(needs(Action.FIGURES))]
 
-    @app.get("/healthz")
-    def healthz() -> dict[str, str]:
-        return {"status": "ok"}
-
-    @app.get("/api/patches")
+    @app.get("/api/patches", **said.answers(list[said.PatchRow]))
     def patches(seen: Seeing) -> list[dict[str, Any]]:
         beats = {patch.patch_id: patch.heartbeat for patch in seen.patches()}
         rows = views.patch_rows(seen, time.time())
@@ -187,15 +201,15 @@ def _interface(app: FastAPI, store: SqliteStore) -> None:
         found = seen.latencies(time.time())
         return {patch_id: spread(seconds) for patch_id, seconds in found.items()}
 
-    @app.get("/api/segments", dependencies=figures)
+    @app.get("/api/segments", dependencies=figures, **said.answers(list[said.SegmentHash]))
     def segments() -> list[dict[str, str]]:
         return [{"id": segment, "sha256": sha256} for segment, sha256 in store.sha256s().items()]
 
-    @app.get("/api/stats", dependencies=figures)
+    @app.get("/api/stats", dependencies=figures, **said.answers(said.Stats))
     def stats() -> dict[str, Any]:
         return store.stats()
 
-    @app.get("/api/episodes/{episode_id}")
+    @app.get("/api/episodes/{episode_id}", **said.answers(said.EpisodeData))
     def episode(episode_id: str, seen: Seeing) -> dict[str, Any]:
         """What `<ecg-strip>` draws beside the samples; spans in sample indices, both ends included."""
         view = _episode(seen, episode_id)
@@ -207,16 +221,21 @@ def _interface(app: FastAPI, store: SqliteStore) -> None:
             "last": e.last,
             "fs": e.fs,
             "leads": e.leads,
-            "uv_per_count": view.parts[0].uv_per_count,
+            "uv_per_count": view.parts[0].uv_per_count if view.parts else [1.0] * len(e.leads),
             "final": e.final,
             "gaps": view.gaps(),
+            "samples_deleted_at": e.deleted_at,
             "lead_off": [span for part in view.parts for span in part.lead_off],
             "findings": [_span(stored) for stored in view.findings],
             "report": view.report.narrative if view.report else None,
             "report_head": view.head,
         }
 
-    @app.get("/api/episodes/{episode_id}/samples", response_class=Response)
+    @app.get(
+        "/api/episodes/{episode_id}/samples",
+        response_class=Response,
+        **said.file("application/octet-stream"),
+    )
     def samples(episode_id: str, seen: Seeing) -> Response:
         """Little-endian int32 counts, lead after lead, from the first sample to the last; 0 in gaps."""
         view = _episode(seen, episode_id)
@@ -234,13 +253,13 @@ def _ask(app: FastAPI, asking: Asking | None) -> None:
         where = ".".join(str(part) for part in first["loc"] if part != "body")
         return JSONResponse({"detail": f"{where or 'request'}: {first['msg']}."}, status_code=422)
 
-    @app.post("/ask")
+    @app.post("/ask", response_class=StreamingResponse, responses=LINES)
     def ask(asked: Asked, seen: Annotated[Seen, Depends(needs(Action.ASK))]) -> StreamingResponse:
         """A JSON object a line, as `cloud.ask.Asking.stream` makes them; or `{"detail": why not}`."""
-        if asking is None:
-            raise HTTPException(503, OFF)
         for wanted in asked.episodes:
             _episode(seen, wanted if isinstance(wanted, str) else wanted.episode)
+        if asking is None:
+            raise HTTPException(503, OFF)
         try:
             lines = asking.stream(asked)
         except AnyEcgError as error:

@@ -84,8 +84,10 @@ def reviewed_summary(seen: Seen, patch_id: str) -> str | None:
     """What a named person has made of the patient's recording; None: nobody has yet.
 
     The one place that decides what a patient reads of their heart, and no output of a model passes it that
-    nobody signed. So far all that exists is who looked, and when.
+    nobody signed: what a clinician wrote for them, else who looked, and when.
     """
+    if summary := seen.summary(patch_id):
+        return f"{summary.text} ({summary.who}, {moment(summary.at)})"
     stored = seen.reviewed(patch_id)
     if stored is None:
         return None

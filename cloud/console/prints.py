@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, HTTPException, Query, Response
 
 from cloud.ask import UnknownEpisodeError
+from cloud.console import said
 from cloud.console.seen import Seen
 from cloud.console.session import needs
 from cloud.prints.day import day_report
@@ -28,6 +29,8 @@ Exporting = Annotated[Seen, Depends(needs(Action.EXPORT))]
 STATUS: dict[type[AnyEcgError], int] = {UnknownEpisodeError: 404, UnknownPatchError: 404, BusyError: 503}
 TYPES = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf", "zip": "application/zip"}
 
+KINDS = [TYPES[kind] for kind in ("svg", "png", "pdf")]
+
 From = Annotated[float | None, Query(alias="from", description="s of the patch's own clock; absent: begin")]
 To = Annotated[float | None, Query(alias="to", description="s of the patch's own clock; absent: its end")]
 Leads = Annotated[str | None, Query(max_length=200, description="by name, with commas; absent: all")]
@@ -38,7 +41,7 @@ def router() -> APIRouter:
     """Its routes read what the person may see; each answers with a file, or `{"detail": why not}`."""
     routes = APIRouter()
 
-    @routes.get("/episodes/{episode_id}/strip.{kind}", response_class=Response)
+    @routes.get("/episodes/{episode_id}/strip.{kind}", response_class=Response, **said.file(*KINDS))
     @_told
     def strip(
         seen: Seeing,
@@ -57,13 +60,13 @@ def router() -> APIRouter:
             tracing = tracing.with_leads(leads.split(","))
         return _file(_strip(tracing, style, kind), kind, f"strip-{episode_id}.{kind}")
 
-    @routes.get("/episodes/{episode_id}/report.pdf", response_class=Response)
+    @routes.get("/episodes/{episode_id}/report.pdf", response_class=Response, **said.file(TYPES["pdf"]))
     @_told
     def report(seen: Seeing, episode_id: str) -> Response:
         document = episode_report(seen, episode_id, time.time())
         return _file(pdf(document), "pdf", f"report-{episode_id}.pdf")
 
-    @routes.get("/episodes/{episode_id}/export", response_class=Response)
+    @routes.get("/episodes/{episode_id}/export", response_class=Response, **said.file(TYPES["zip"]))
     @_told
     def export(
         seen: Exporting,
@@ -78,7 +81,7 @@ def router() -> APIRouter:
         made = zipped([tracing], form, by_people=annotations == "people")
         return _file(made, "zip", f"{form}-{episode_id}.zip")
 
-    @routes.get("/patches/{patch_id}/day.pdf", response_class=Response)
+    @routes.get("/patches/{patch_id}/day.pdf", response_class=Response, **said.file(TYPES["pdf"]))
     @_told
     def day(
         seen: Seeing,
@@ -115,13 +118,13 @@ def _told(route: Callable[..., Response]) -> Callable[..., Response]:
     """What cannot be printed is said in a sentence."""
 
     @wraps(route)
-    def said(**values: Any) -> Response:
+    def answered(**values: Any) -> Response:
         try:
             return route(**values)
         except AnyEcgError as error:
             raise HTTPException(STATUS.get(type(error), 422), str(error)) from error
 
-    return said
+    return answered
 
 
 def _file(content: bytes, kind: str, name: str) -> Response:

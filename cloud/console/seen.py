@@ -19,7 +19,7 @@ from cloud.annotations import Annotation
 from cloud.assignments import Assignments, hands
 from cloud.chain import Head
 from cloud.commands import Asked
-from cloud.drafts import Standing, Written
+from cloud.drafts import Standing, Summary, Written
 from cloud.quiet import QuietRule
 from cloud.roles import EVERYWHERE, LOCAL, UNASSIGNED, Action, Assignment, Person, may
 from cloud.rows import Row
@@ -238,6 +238,14 @@ class Seen:
             and self._is_of_now(stored)
         ]
         return max(found, key=lambda stored: stored.standing.acknowledged_at or 0.0, default=None)
+
+    def summary(self, patch_id: str) -> Summary | None:
+        """What a clinician wrote for the patient who has the patch now, and signed."""
+        now = self._assignments.at(patch_id, time.time())
+        if now is None or not may(self.person, Action.STATUS, now):
+            return None
+        end = math.inf if now.end is None else now.end
+        return self._store.signing.signed_summary(patch_id=patch_id, begin=now.start, end=end)
 
     def _is_of_now(self, stored: StoredAlert) -> bool:
         """Whether all of it was recorded by who has its patch now, and that is theirs to know."""

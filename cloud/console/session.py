@@ -59,8 +59,8 @@ class Door:
 
         return hub.stream(self._store.last_event() if after is None else after, look)
 
-    def enter(self, request: Request, name: str, attempt: Callable[[], str]) -> Response:
-        """Signed in by the session that `attempt` begins.
+    def enter(self, request: Request, name: str, attempt: Callable[[str], str]) -> Response:
+        """Signed in by the session that `attempt` begins for an address.
 
         Raises:
             WaitError: too many attempts failed under this name or from this address.
@@ -73,9 +73,10 @@ class Door:
         self._names.tried(name, now)
         self._addresses.tried(address, now)
         try:
-            secret = attempt()
+            secret = attempt(address)
         except RefusedError:
             logger.warning("somebody was refused at the page from %s", address)
+            self.people.refused(name, address)
             raise
         except UsageError:  # of a new name or password, behind a code that was good
             self._addresses.passed(address, forgive=False)
@@ -207,7 +208,7 @@ def _login(app: FastAPI, door: Door, show: Show) -> None:
     def login(request: Request, given: Form) -> Response:
         name, password = given.get("name", "").strip().lower(), given.get("password", "")
         try:
-            return door.enter(request, name, lambda: door.people.sign_in(name, password))
+            return door.enter(request, name, lambda at: door.people.sign_in(name, password, at))
         except UsageError as error:
             return show("login.html", error)
 
@@ -221,7 +222,7 @@ def _join(app: FastAPI, door: Door, show: Show) -> None:
     def join(request: Request, given: Form) -> Response:
         code, name, password = (given.get(key, "") for key in ("code", "name", "password"))
         try:
-            return door.enter(request, "", lambda: door.people.join(code, name, password))
+            return door.enter(request, "", lambda at: door.people.join(code, name, password, at))
         except UsageError as error:
             return show("join.html", error)
 
@@ -235,7 +236,7 @@ def _password(app: FastAPI, door: Door, show: Show) -> None:
     def password(request: Request, who: Who, given: Form) -> Response:
         now, new = given.get("password", ""), given.get("new", "")
         try:
-            door.enter(request, who.name, lambda: door.people.sign_in(who.name, now))
+            door.enter(request, who.name, lambda at: door.people.sign_in(who.name, now, at))
             door.people.set_password(who, who.name, new)
         except UsageError as error:
             return show("password.html", error, person=who)

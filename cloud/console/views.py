@@ -214,8 +214,17 @@ class EpisodeView:
         return lead_rows(self.parts)
 
     def gaps(self) -> list[tuple[int, int]]:
-        """(first, count) of what is missing, also between parts: what has not come is missing, not flat."""
-        holes = [(a.last + 1, b.first - a.last - 1) for a, b in pairwise(self.parts) if b.first > a.last + 1]
+        """(first, count) of what is missing, also between parts and where a rule deleted the samples: what is
+        not there is missing, not flat."""
+        e = self.episode
+        spans = [
+            (e.first - 1, e.first - 1),
+            *((p.first, p.last) for p in self.parts),
+            (e.last + 1, e.last + 1),
+        ]
+        holes = [
+            (last + 1, first - last - 1) for (_, last), (first, _) in pairwise(spans) if first > last + 1
+        ]
         return [span for part in self.parts for span in part.gaps] + holes
 
     def not_read(self) -> list[Row]:
@@ -260,7 +269,8 @@ class EpisodeView:
     def span(self) -> str:
         e = self.episode
         begin, end = e.first / e.fs, (e.last + 1) / e.fs
-        return f"{begin:.0f} s to {end:.0f} s of the recording, from {moment(e.utc(e.first))}"
+        held = "" if e.deleted_at is None else f"; samples deleted on {moment(e.deleted_at)} by rule"
+        return f"{begin:.0f} s to {end:.0f} s of the recording, from {moment(e.utc(e.first))}{held}"
 
 
 def symptom_row(symptom: Symptom) -> Row:

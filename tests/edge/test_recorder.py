@@ -563,3 +563,21 @@ def test_a_file_of_a_later_version_is_left_alone_and_said(tmp_path: Path) -> Non
     assert (tmp_path / page.name).read_bytes() == later
     with pytest.raises(RecordingError, match="later anyECG"):
         list(Recorded(tmp_path).read(BOOT, 0, 19))
+
+
+def test_files_whose_every_sample_is_too_old_leave_and_those_of_no_known_time_stay(tmp_path: Path) -> None:
+    """Six hours that ended from 50 to 45 h ago, the third with an unknown clock; two days are kept."""
+    begin = time.time() - 51 * 3600.0
+    recorder = Recorder(tmp_path, BUDGET, headroom=0)
+    for hour in range(6):
+        clock = Clock() if hour == 2 else replace(at(0), utc_0=begin)
+        recorder.push(block(hour * HOUR, HOUR), lambda _, clock=clock: clock)
+        recorder.store()
+    recorder.close()
+    assert [page.hour for page in pages(tmp_path)] == [0, 1, 2, 3, 4, 5]
+    younger = Recorder(tmp_path, BUDGET, headroom=0, days=2.0)
+    younger.push(block(6 * HOUR, 10), lambda _: replace(at(0), utc_0=begin))
+    younger.close()
+    assert [page.hour for page in pages(tmp_path)] == [2, 3, 4, 5, 6]
+    items = list(Recorded(tmp_path).read(BOOT, 0, HOUR - 1))
+    assert [item.reason for item in items if isinstance(item, Gap)] == [GapReason.EVICTED]

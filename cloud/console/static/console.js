@@ -311,6 +311,7 @@ function tick() {
 
 const news = {
   beat: () => {},
+  reload: () => location.reload(), // events between are kept no more
   patch: () => renewQueues(null, PATCH_MS),
   technical: renewQueues,
   assignment: renewQueues,

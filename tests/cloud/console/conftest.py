@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -26,6 +27,7 @@ from cloud.config import CloudConfig, PeopleConfig
 from cloud.console.app import create_app
 from cloud.docket import Called, Docket
 from cloud.people import People
+from cloud.replays import Replays
 from cloud.roles import LOCAL, Role
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Outcome, Receipt
@@ -63,9 +65,10 @@ class Server:
         port: int | None = None,
         asking: Asking | None = None,
         people: PeopleConfig | None = None,
+        replays: Replays | None = None,
     ) -> None:
         self.port = port or free_port()
-        self._app = create_app(store, "ward-7", asking, people=people)
+        self._app = create_app(store, "ward-7", asking, people=people, replays=replays)
         options = uvicorn.Config(
             self._app, host="127.0.0.1", port=self.port, log_level="critical", lifespan="on", ws="none"
         )
@@ -119,11 +122,12 @@ PLANS = {
 
 @pytest.fixture
 def server(
-    store: SqliteStore, network: Localizer, eyes: Eyes, scripted: Callable[..., Chat]
+    store: SqliteStore, tmp_path: Path, network: Localizer, eyes: Eyes, scripted: Callable[..., Chat]
 ) -> Iterator[Server]:
     """With a language model that knows the answers to PLANS."""
     chat = scripted(lambda question: PLANS.get(question, ["findings"]))
-    running = Server(store, asking=Asking(store, network, chat, eyes, CloudConfig(), Turns(1)))
+    asking = Asking(store, network, chat, eyes, CloudConfig(), Turns(1))
+    running = Server(store, asking=asking, replays=Replays(tmp_path / "replays", store))
     yield running
     running.stop()
 

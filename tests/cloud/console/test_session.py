@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,7 +20,7 @@ from cloud.sqlite_store import SqliteStore
 
 Enter = Callable[[str], httpx.Client]
 PASSWORD = "correct horse battery"
-OPEN = {"/login", "/join", "/logout", "/healthz"}
+OPEN = {"/login", "/join", "/logout", "/healthz", "/readyz", "/metrics"}  # the last asks by itself
 HTML = {"Accept": "text/html"}
 SIGN_IN = {"name": "nurse-a", "password": PASSWORD}
 
@@ -225,3 +226,34 @@ def test_roles_that_are_none_and_users_twice_are_said_on_the_page(enter: Enter, 
     assert "There is a user carl already" in client.post("/people/add", data=new).text
     (carl,) = (user for user in people.users() if user.name == "carl")
     assert (carl.role, carl.wards) == (Role.NURSE, ("A", "C"))
+
+
+def test_who_came_in_who_was_not_let_in_and_who_left_is_in_the_audit(
+    closed: httpx.Client, store: SqliteStore, people: People
+) -> None:
+    held = Assignments(store).assign(LOCAL, "p", "one", "A")
+    code = people.invite(LOCAL, held)
+    before = store.audit.head().number
+    closed.post("/login", data={"name": "nurse-a", "password": "guessed guessed"})
+    closed.post("/login", data={"name": PASSWORD, "password": "nurse-a"})  # typed into the wrong field
+    closed.post("/join", data={"code": "AAAA-BBBB-CCCC", "name": "eve", "password": PASSWORD})
+    closed.post("/login", data=SIGN_IN)
+    closed.post("/logout")
+    closed.post("/logout")  # nobody's
+    closed.post("/join", data={"code": code, "name": "pat", "password": PASSWORD})
+    rows = store.all("select who, what, details from audit where number > ? order by number", before)
+    told = [(row["who"], row["what"], json.loads(row["details"]).get("user")) for row in rows]
+    assert told == [
+        ("nobody", "sign-in refused", "nurse-a"),
+        ("nobody", "sign-in refused", None),
+        ("nobody", "sign-in refused", None),
+        ("nurse-a", "signed in", None),
+        ("nurse-a", "signed out", None),
+        ("pat", "user added", "pat"),
+        ("pat", "code used", None),
+        ("pat", "signed in", None),
+    ]
+    addresses = [json.loads(row["details"]).get("address") for row in rows]
+    assert addresses == ["127.0.0.1"] * 4 + [None, None, "127.0.0.1", "127.0.0.1"]
+    assert PASSWORD not in json.dumps(rows)
+    assert code not in json.dumps(rows)
