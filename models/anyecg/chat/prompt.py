@@ -153,8 +153,10 @@ def _amount(evidence: Evidence, fact: Fact) -> str:
 def _placed(evidence: Evidence, label: str, told: Sequence[str]) -> list[str]:
     """Where the paper's answer places what was found, where that is not what was just told."""
     claim = located(evidence, label)
+    if claim.kind != "located":
+        return []
     spans = _spans(tuple(zip(claim.times[::2], claim.times[1::2], strict=True)))
-    if claim.kind != "located" or spans == told:
+    if spans == told:
         return []
     return ["@" + " ".join(spans)] if len(spans) <= MOST_PLACED else ["@+"]
 

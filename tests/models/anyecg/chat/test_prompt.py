@@ -167,3 +167,12 @@ def test_a_server_lays_out_prompts_without_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_one_beat_at_the_very_end_has_no_place_beside_its_time():
+    at_the_end = replace(PVC, spans=((60.0, 60.0),), chances=(0.91, 0.91))
+    plain = tuple((at, "N") for at, _ in BEATS)
+    line = text(evidence(at_the_end, beats=plain)).splitlines()[-1]
+    assert line.startswith("a11 V 1 ")
+    assert "60-60" in line
+    assert "@" not in line
