@@ -81,6 +81,8 @@ async def serve(config: CloudConfig, say: Callable[[str], None] = logger.warning
             "audit": head.wrong,
         }
     )
+    ended = asyncio.Event()
+    _on_end(lambda _: ended.set())  # until the page is there: what runs from here on ends in order
     for thread in threads:
         thread.start()
     inbox.start()
@@ -97,7 +99,8 @@ async def serve(config: CloudConfig, say: Callable[[str], None] = logger.warning
         if reporter is not None:
             reporter.start()
             threads.append(reporter)
-        await _serve_page(store, config, asking, metrics, health, replays)
+        if not ended.is_set():
+            await _serve_page(store, config, asking, metrics, health, replays)
     finally:
         for watch in watches:
             watch.cancel()
@@ -214,9 +217,14 @@ async def _serve_page(
         app.state.hub.close()  # live pages never end by themselves
         server.handle_exit(number, None)
 
+    _on_end(stop)
+    await server.serve()
+
+
+def _on_end(stop: Callable[[int], object]) -> None:
+    """What is done when somebody wants this process to end, in place of what was said before."""
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop, number)
-    await server.serve()
 
 
 async def _watch_patches(store: Store, config: CloudConfig) -> None:

@@ -62,7 +62,7 @@ async def run(config: EdgeConfig) -> None:
     config.state.mkdir(parents=True, exist_ok=True)
     outbox = Outbox(config.state / "outbox.db", config.site, config.outbox_mb * 1_000_000)
     uplink = Uplink(config.broker, config.site, outbox)
-    intake = Intake(WindowScreener(Screener(config.weights)), outbox.restore)
+    intake = Intake(WindowScreener(Screener(config.weights)), outbox.restore, marks=outbox.marks)
     recorder = Recorder(config.recordings, config.recorder.max_bytes, days=config.recorder.days)
     commands = Commands(outbox, intake, recorder, Recorded(config.recordings), uplink.answer)
     uplink.command = commands.take

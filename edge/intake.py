@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from edge.clock import ClockEstimator
@@ -11,20 +11,31 @@ from models.ecg import Clock, PatchStatus, RecordingEnd, SampleBlock, StreamItem
 from models.verdicts import Screening
 
 Restore = Callable[[str, int], SegmenterState | None]
+Marks = Callable[[str, int], Iterable[tuple[int, int]]]
 
 
 def _nothing_saved(_patch_id: str, _boot_id: int) -> None:
     return None
 
 
+def _nothing_marked(_patch_id: str, _boot_id: int) -> tuple[tuple[int, int], ...]:
+    return ()
+
+
 class Intake:
     """Stream items in sample order, boot after boot: `push(item)` returns what was decided.
 
-    A new boot ends the one before. `restore` gives the saved state of a boot, `recorded` a recording's clock.
+    A new boot ends the one before. `restore` gives the saved state of a boot, `marks` the marks that were
+    called in it (see `Segmenter`), `recorded` a recording's clock.
     """
 
     def __init__(
-        self, screen: Screen, restore: Restore = _nothing_saved, recorded: Clock | None = None
+        self,
+        screen: Screen,
+        restore: Restore = _nothing_saved,
+        recorded: Clock | None = None,
+        *,
+        marks: Marks = _nothing_marked,
     ) -> None:
         self.boot: tuple[str, int] | None = None
         self.newest: SampleBlock | None = None
@@ -33,6 +44,7 @@ class Intake:
         self.clock = ClockEstimator(recorded)
         self._screen = screen
         self._restore = restore
+        self._marks = marks
         self._recorded = recorded
         self._segmenter = Segmenter(screen)
 
@@ -71,7 +83,7 @@ class Intake:
         out = self._stamped(self._segmenter.flush())
         self.boot, self.newest, self.status = boot, None, None
         self.clock = ClockEstimator(self._recorded)
-        self._segmenter = Segmenter(self._screen, self._restore(*boot))
+        self._segmenter = Segmenter(self._screen, self._restore(*boot), self._marks(*boot))
         return out
 
     def _stamped(self, outputs: list[Decided]) -> list[Decided]:

@@ -129,6 +129,12 @@ class Outbox:
         rows = list(self._db.table("state").rows_where("boot = ?", [_key((patch_id, boot_id))]))
         return SegmenterState.from_json(rows[0]["segmenter"]) if rows else None
 
+    def marks(self, patch_id: str, boot_id: int) -> list[tuple[int, int]]:
+        """Sample and call of every mark that this boot was given: a segmenter forgets them in a kill."""
+        where = "dev = ? and boot_id = ? and calls_at is not null"
+        rows = self._db.table("commands").rows_where(where, [patch_id, boot_id])
+        return [(row["sample"], row["calls_at"]) for row in rows]
+
     def knows(self, patch_id: str) -> bool:
         """Whether this edge ever heard the patch."""
         begins = "substr(boot, 1, ?) = ?"

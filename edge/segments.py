@@ -12,7 +12,7 @@ before that window to its end; each later part is the next 15 s. The episode clo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -101,14 +101,18 @@ _STATE: TypeAdapter[SegmenterState] = TypeAdapter(SegmenterState)
 class Segmenter:
     """One boot of one patch, from samples to screenings, segments and rows of its trend.
 
-    Items come in sample order: what came before is dropped, a hole without a `Gap` is taken as one.
+    Items come in sample order: what came before is dropped, a hole without a `Gap` is taken as one. `marks`
+    are those of before a restart, each with the sample that `mark` returned.
     """
 
-    def __init__(self, screen: Screen, state: SegmenterState | None = None) -> None:
+    def __init__(
+        self, screen: Screen, state: SegmenterState | None = None, marks: Iterable[tuple[int, int]] = ()
+    ) -> None:
         self.state = state or SegmenterState()
         self._screen = screen
-        self._markers: set[int] = set()
-        self._calls: set[int] = set()  # samples at which a late marker opens its episode
+        marks = list(marks)
+        self._markers = {sample for sample, _ in marks}
+        self._calls = {call for _, call in marks}  # samples at which a late marker opens its episode
         self._ring: Ring | None = None
         self._head: SampleBlock  # the stream's names, rate and gain; set with the ring
         self._trend: Trend  # set with the ring

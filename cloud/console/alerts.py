@@ -104,7 +104,7 @@ def _deciding(router: APIRouter, book: AlertBook) -> None:
         who = _who(seen, alert_id)
         return _answer(lambda now: book.acknowledge(alert_id, who, given.screen, given.version, now=now))
 
-    @router.post("/alerts/{alert_id}/escalate", **STANDS)
+    @router.post("/alerts/{alert_id}/escalate", **said.answers(said.Escalated, s409=said.Stale))
     def escalate(seen: Triaging, alert_id: str, given: Decided) -> JSONResponse:
         """`told`: who is sent a message of it beyond the pages."""
         who = _who(seen, alert_id)

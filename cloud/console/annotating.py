@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from cloud.annotations import LONGEST, Annotation, Annotations, Mark, TakenError
+from cloud.console import said
 from cloud.console.seen import Seen
 from cloud.console.session import needs
 from cloud.console.views import moment
@@ -24,6 +25,7 @@ from models.verdicts import LABELS
 Seeing = Annotated[Seen, Depends(needs(Action.SEE))]
 Annotating = Annotated[Seen, Depends(needs(Action.ANNOTATE))]
 Answer = dict[str, Any]
+MARKED = said.answers(said.AnnotationRow, status=201, s409=said.Taken)
 Sample = Annotated[int, Field(ge=0, lt=2**53)]
 
 
@@ -44,15 +46,15 @@ def annotating(annotations: Annotations) -> APIRouter:
     """Its routes."""
     router = APIRouter(prefix="/api/episodes/{episode_id}/annotations")
 
-    @router.get("")
+    @router.get("", **said.answers(list[said.AnnotationRow]))
     def every(seen: Seeing, episode_id: str) -> list[Answer]:
         """Those that no other one replaced, in order of samples."""
         return annotation_rows(seen, _episode(seen, episode_id, Action.SEE))
 
-    @router.post("")
-    def add(seen: Annotating, episode_id: str, said: Marked) -> JSONResponse:
+    @router.post("", **MARKED)
+    def add(seen: Annotating, episode_id: str, given: Marked) -> JSONResponse:
         episode = _episode(seen, episode_id, Action.ANNOTATE)
-        mark = Mark(**said.model_dump(exclude={"leads"}), leads=tuple(said.leads))
+        mark = Mark(**given.model_dump(exclude={"leads"}), leads=tuple(given.leads))
         try:
             added = annotations.add(episode_id, seen.person, mark, now=time.time())
         except TakenError as error:

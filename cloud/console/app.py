@@ -195,7 +195,7 @@ def _interface(app: FastAPI, store: SqliteStore) -> None:
         rows = views.patch_rows(seen, time.time())
         return [row | {"heartbeat": beats.get(row["patch_id"], {})} for row in rows]
 
-    @app.get("/api/latencies")
+    @app.get("/api/latencies", **said.answers(dict[str, said.Spread]))
     def latencies(seen: Seeing) -> dict[str, dict[str, Any]]:
         """Of each patch, over 24 h: {n, p50, p95}, s from a sample to the event that showed its finding."""
         found = seen.latencies(time.time())

@@ -9,6 +9,7 @@ import numpy as np
 from fastapi import APIRouter, Depends, HTTPException, Query
 from fastapi.responses import HTMLResponse
 
+from cloud.console import said
 from cloud.console.changes import Ecg, changes
 from cloud.console.overlay import MM_PER_S, panels
 from cloud.console.seen import Seen
@@ -41,7 +42,7 @@ def routes(render: Render) -> APIRouter:
         scale = {"mm_per_s": MM_PER_S, "mm_per_mv": gain}
         return render("compare.html", person=seen.person, ecgs=ecgs, panels=drawn, **scale, **changes(ecgs))
 
-    @router.get("/api/compare")
+    @router.get("/api/compare", **said.answers(said.Comparison))
     def table(seen: Seeing, episode: Wanted, at: Places = None) -> Row:
         """Of each ECG the numbers of its newest report, and how they differ from the first one's.
 

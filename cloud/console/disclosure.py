@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
 from fastapi.responses import JSONResponse
 
 from cloud.commands import Commands, State
+from cloud.console import said
 from cloud.console.seen import Seen
 from cloud.console.session import Render, needs
 from cloud.console.views import moment
@@ -76,7 +77,7 @@ def _page(routes: APIRouter, render: Render) -> None:
 def _levels(routes: APIRouter) -> None:
     """The day in minutes, an hour in columns, a minute in samples."""
 
-    @routes.get("/api/patches/{patch_id}/disclosure")
+    @routes.get("/api/patches/{patch_id}/disclosure", **said.answers(said.DayOverview))
     def overview(seen: Seeing, patch_id: str, day: date, lead: Lead = None) -> dict[str, Any]:
         """Of each minute of a day the least and the greatest of a lead, in microvolts, or why there is none;
         episodes and what was found, in seconds of the day; and what the edge is still asked for."""
@@ -84,7 +85,7 @@ def _levels(routes: APIRouter) -> None:
         patch = _patch(seen, patch_id, begin, end)
         return _overview(seen, patch_id, begin, end, lead) | {"online": patch is not None and patch.online}
 
-    @routes.get("/api/patches/{patch_id}/disclosure/rows")
+    @routes.get("/api/patches/{patch_id}/disclosure/rows", **said.answers(said.MinuteRows))
     def rows(
         seen: Seeing,
         patch_id: str,
@@ -98,7 +99,7 @@ def _levels(routes: APIRouter) -> None:
         _patch(seen, patch_id, begin, begin + minutes * MINUTE_S)
         return _rows(seen, patch_id, begin, minutes, lead)
 
-    @routes.get("/api/patches/{patch_id}/minutes/{at}")
+    @routes.get("/api/patches/{patch_id}/minutes/{at}", **said.answers(said.MinuteData, s202=said.NotHere))
     def minute(seen: Seeing, patch_id: str, at: At) -> Response:
         """What `<ecg-strip>` draws of the minute from `at` on; 202 until every sample of it has come, `over`
         where none will."""
@@ -108,7 +109,11 @@ def _levels(routes: APIRouter) -> None:
             return JSONResponse({"detail": NOTHING if over else NOT_HERE, "over": over}, 202)
         return JSONResponse(_drawn(seen, patch_id, at, strip))
 
-    @routes.get("/api/patches/{patch_id}/minutes/{at}/samples", response_class=Response)
+    @routes.get(
+        "/api/patches/{patch_id}/minutes/{at}/samples",
+        response_class=Response,
+        **said.file("application/octet-stream"),
+    )
     def samples(seen: Seeing, patch_id: str, at: At) -> Response:
         """Little-endian int32 counts, lead after lead; 0 in gaps."""
         strip = _strip(seen, patch_id, at)
@@ -118,7 +123,7 @@ def _levels(routes: APIRouter) -> None:
 
 
 def _asking(routes: APIRouter, commands: Commands) -> None:
-    @routes.post("/api/patches/{patch_id}/fetch")
+    @routes.post("/api/patches/{patch_id}/fetch", **said.answers(said.Fetching))
     def fetch(
         seen: Seeing, patch_id: str, begin: Begin, seconds: Length, full: bool = False
     ) -> dict[str, Any]:

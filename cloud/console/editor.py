@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cloud.chain import sha256_of_text
 from cloud.citations import Cited, pieces
+from cloud.console import said
 from cloud.console.annotating import annotation_rows
 from cloud.console.seen import Seen
 from cloud.console.session import Render, needs
@@ -29,6 +30,7 @@ from models.verdicts import LABELS, DecidedBy, Report
 Seeing = Annotated[Seen, Depends(needs(Action.SEE))]
 Editing = Annotated[Seen, Depends(needs(Action.SIGN))]
 Answer = dict[str, Any]
+WRITTEN = said.answers(said.Newest, s409=said.Conflict)
 Text = Annotated[str, Field(max_length=LONGEST)]
 DIFF_HEAD = 3  # lines that name both sides and the place
 
@@ -82,43 +84,48 @@ def editor(signing: Signing, render: Render) -> APIRouter:
             longest=LONGEST,
         )
 
-    @router.get("/api/episodes/{episode_id}/report")
+    @router.get("/api/episodes/{episode_id}/report", **said.answers(said.ReportData | said.NoReportYet))
     def report(seen: Seeing, episode_id: str) -> Answer:
         """What is generated, what people made of it, and what of that is signed."""
         return said_of(seen, _view(seen, episode_id))
 
-    @router.post("/api/episodes/{episode_id}/report/revisions")
-    def revise(seen: Editing, episode_id: str, said: Revised) -> JSONResponse:
+    @router.post("/api/episodes/{episode_id}/report/revisions", **WRITTEN)
+    def revise(seen: Editing, episode_id: str, given: Revised) -> JSONResponse:
         def do(now: float) -> Standing:
             return signing.revise(
-                episode_id, seen.person, said.sentences, rests_on=said.rests_on, version=said.version, now=now
-            )
-
-        return _done(seen, episode_id, do)
-
-    @router.post("/api/episodes/{episode_id}/report/sign")
-    def sign(seen: Editing, episode_id: str, said: Signed) -> JSONResponse:
-        def do(now: float) -> Standing:
-            return signing.sign(
                 episode_id,
                 seen.person,
-                sha256=said.sha256,
-                version=said.version,
-                for_patient=said.for_patient,
+                given.sentences,
+                rests_on=given.rests_on,
+                version=given.version,
                 now=now,
             )
 
         return _done(seen, episode_id, do)
 
-    @router.post("/api/episodes/{episode_id}/report/addenda")
-    def add(seen: Editing, episode_id: str, said: Added) -> JSONResponse:
+    @router.post("/api/episodes/{episode_id}/report/sign", **WRITTEN)
+    def sign(seen: Editing, episode_id: str, given: Signed) -> JSONResponse:
+        def do(now: float) -> Standing:
+            return signing.sign(
+                episode_id,
+                seen.person,
+                sha256=given.sha256,
+                version=given.version,
+                for_patient=given.for_patient,
+                now=now,
+            )
+
+        return _done(seen, episode_id, do)
+
+    @router.post("/api/episodes/{episode_id}/report/addenda", **WRITTEN)
+    def add(seen: Editing, episode_id: str, given: Added) -> JSONResponse:
         def do(now: float) -> Standing:
             return signing.add(
                 episode_id,
                 seen.person,
-                said.text,
-                version=said.version,
-                for_patient=said.for_patient,
+                given.text,
+                version=given.version,
+                for_patient=given.for_patient,
                 now=now,
             )
 
@@ -189,8 +196,8 @@ def said_of(seen: Seen, view: EpisodeView) -> Answer:
 
 def _signature(row: Signature) -> Answer:
     names = ("version", "report_id", "addendum", "text", "sha256", "for_patient", "who", "at")
-    said: Answer = {name: getattr(row, name) for name in names}
-    return said | {"signed": moment(row.at), "head": {"number": row.head.number, "hash": row.head.hash}}
+    row_of: Answer = {name: getattr(row, name) for name in names}
+    return row_of | {"signed": moment(row.at), "head": {"number": row.head.number, "hash": row.head.hash}}
 
 
 def _newer(seen: Seen, view: EpisodeView, report: Report) -> Answer | None:
@@ -198,15 +205,15 @@ def _newer(seen: Seen, view: EpisodeView, report: Report) -> Answer | None:
     draft = view.signing.draft
     if draft is None or draft.generated == report.narrative:
         return None
-    said = "A generated report that is newer than this one is there; nobody has reviewed it."
+    sentence = "A generated report that is newer than this one is there; nobody has reviewed it."
     before = next((row for row in seen.reports(view.episode.id) if row.id == draft.report_id), None)
     rests = seen.segment(before.segment_ids[-1]) if before else None
     if rests and view.reported and view.reported > rests.last:
         more = lasting((view.reported - rests.last) / view.episode.fs)
-        said += f" It knows {more} of the episode more."
+        sentence += f" It knows {more} of the episode more."
     frame = framed(report.narrative)
     return {
-        "said": said,
+        "said": sentence,
         "generated": report.narrative,
         "rests_on": sha256_of_text(report.narrative),
         "sentences": frame.sentences,

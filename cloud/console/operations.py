@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
-from cloud.console.session import Door, SignedOutError
+from cloud.console.session import Door, SignedOutError, needs
 from cloud.health import Health
 from cloud.metrics import Metrics
-from cloud.roles import Action, may
+from cloud.roles import Action
 
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 
@@ -49,8 +49,7 @@ def operations(app: FastAPI, door: Door, metrics: Metrics, health: Health) -> No
             who = door.person(request, using=False)
             if who is None:
                 raise SignedOutError
-            if not may(who, Action.FIGURES):
-                raise HTTPException(403, f"Your role, {who.role}, does not allow this ({Action.FIGURES}).")
+            needs(Action.FIGURES)(request, who)
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -93,7 +93,7 @@ def router() -> APIRouter:
         document = day_report(seen, patch_id, utc_of(begin), utc_of(end), time.time())
         return _file(pdf(document), "pdf", "day.pdf")
 
-    @routes.get("/patches/{patch_id}/study.pdf", response_class=Response)
+    @routes.get("/patches/{patch_id}/study.pdf", response_class=Response, **said.file(TYPES["pdf"]))
     @_told
     def study(
         seen: Seeing,

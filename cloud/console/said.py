@@ -5,7 +5,7 @@ Documented and not enforced at runtime: a page must not fail for a field too man
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -107,6 +107,12 @@ class Stands(BaseModel):
     by: str
     did: str
     at: float  # Unix s
+
+
+class Escalated(Stands):
+    """Who is sent a message of it beyond the pages."""
+
+    told: list[str]
 
 
 class Stale(Stands, Refusal):
@@ -211,10 +217,9 @@ class HeadOf(BaseModel):
     hash: str
 
 
-class EpisodeData(BaseModel):
+class Drawn(BaseModel):
     """What `<ecg-strip>` draws beside the samples."""
 
-    id: str
     patch_id: str
     first: int
     last: int
@@ -224,10 +229,249 @@ class EpisodeData(BaseModel):
     final: bool
     gaps: list[tuple[int, int]]  # (first, count)
     lead_off: list[tuple[int, int]]
+
+
+class EpisodeData(Drawn):
+    """An episode, what was found in it and what is said of it."""
+
+    id: str
     samples_deleted_at: float | None  # Unix s: by rule
     findings: list[FindingSpan]
     report: str | None
     report_head: HeadOf | None
+
+
+class Replaced(BaseModel):
+    """A finding or an annotation as it was when a person put it right."""
+
+    label: str | None = None
+    first: int | None = None
+    last: int | None = None
+    r_peak: int | None = None
+
+
+class AnnotationRow(BaseModel):
+    """What a person marked."""
+
+    id: str
+    label: str | None
+    wrong: bool  # what it replaces is
+    plain: str
+    first: int
+    last: int
+    leads: list[str]
+    comment: str
+    replaces: str | None
+    replaced: Replaced
+    who: str
+    when: str
+    at_s: float
+    lasts_s: float
+
+
+class Taken(Refusal):
+    """Somebody else has put it right."""
+
+    by: str
+    at: float  # Unix s
+
+
+class Line(BaseModel):
+    """Of a report; by None where it was generated."""
+
+    text: str
+    by: str | None
+
+
+class Wrote(BaseModel):
+    """A revision, with what it changed."""
+
+    version: int
+    who: str
+    at: float  # Unix s
+    text: str
+    diff: str
+
+
+class SignatureRow(BaseModel):
+    """A named person answers for exactly this text."""
+
+    version: int
+    report_id: str
+    addendum: bool
+    text: str
+    sha256: str
+    for_patient: str
+    who: str
+    at: float  # Unix s
+    signed: str
+    head: HeadOf
+
+
+class Newer(BaseModel):
+    """A generated report that came after the one that people worked on."""
+
+    said: str
+    generated: str
+    rests_on: str
+    sentences: list[str]
+
+
+class NoReportYet(BaseModel):
+    """Nothing is generated yet."""
+
+    episode_id: str
+    state: None
+    version: int
+
+
+class ReportData(BaseModel):
+    """A report as it stands."""
+
+    episode_id: str
+    state: Literal["generated", "edited", "signed"]
+    version: int
+    report_id: str
+    rests_on: str
+    generated: str
+    sentences: list[str]
+    lines: list[Line]
+    text: str
+    sha256: str
+    reviewed: str | None
+    newer: Newer | None
+    head: HeadOf | None
+    signatures: list[SignatureRow]
+    revisions: list[Wrote]
+
+
+class Newest(BaseModel):
+    """What somebody did last with a report."""
+
+    version: int
+    by: str
+    did: str
+    at: float  # Unix s
+
+
+class Conflict(Refusal):
+    """Somebody was first; nothing more where it was not a person."""
+
+    version: int | None = None
+    by: str | None = None
+    did: str | None = None
+    at: float | None = None  # Unix s
+
+
+class Compared(BaseModel):
+    """One of the ECGs."""
+
+    letter: str
+    id: str
+    patch_id: str
+    first: int
+    last: int
+    fs: float  # Hz
+    leads: list[str]
+    final: bool
+    patient: Patient | None
+    recorded: str
+    r_peak: int | None
+
+
+class Change(BaseModel):
+    """One quantity; `differences` are from the first ECG."""
+
+    name: str
+    unit: str
+    values: list[float | str | None]
+    differences: list[float | str | None]
+    said: list[list[dict[str, Any]]]
+    signed: list[str | None]
+
+
+class Shape(BaseModel):
+    """The usual beats of a lead, and how they correlate with the first ECG's."""
+
+    lead: str
+    beats: list[int | None]
+    qrs: list[float | None]
+    whole: list[float | None]
+
+
+class Comparison(BaseModel):
+    """How 2 to 4 ECGs differ."""
+
+    ecgs: list[Compared]
+    one_heart: bool
+    cautions: list[str]
+    rows: list[Change]
+    shapes: list[Shape]
+    not_assessed: str
+    review: str
+    wording: str
+
+
+class Marking(BaseModel):
+    """An episode, or what was found in it; seconds from what was asked for on."""
+
+    label: str
+    begin: float
+    end: float
+
+
+class DayOverview(BaseModel):
+    """A day in minutes: least and greatest in microvolts, and what is held."""
+
+    leads: list[str]
+    lead: str
+    minutes: list[tuple[int | None, int | None, str]]
+    marks: list[Marking]
+    waiting: int  # commands that the edge has not answered
+    online: bool
+
+
+class MinuteColumns(BaseModel):
+    """A minute in columns of 0.1 s."""
+
+    begin: float  # Unix s
+    values: str  # base64 of little-endian int16
+    runs: list[tuple[int, int, str]]
+
+
+class MinuteRows(BaseModel):
+    """Minutes one under the other."""
+
+    lead: str
+    rows: list[MinuteColumns]
+    marks: list[Marking]
+
+
+class SpanOnly(BaseModel):
+    """First and last sample, both included."""
+
+    id: str
+    label: str
+    first: int
+    last: int
+
+
+class MinuteData(Drawn):
+    """A minute, and what was found in it."""
+
+    findings: list[SpanOnly]
+
+
+class NotHere(Refusal):
+    """Of a minute."""
+
+    over: bool  # none will come
+
+
+class Fetching(BaseModel):
+    """Ids of what the edge is asked."""
+
+    commands: list[str]
 
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -242,10 +486,11 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def answers(model: Any, **more: Any) -> dict[str, Any]:
+def answers(model: Any, *, status: int = 200, **more: Any) -> dict[str, Any]:
     """Options of a route that answers with JSON of this shape; `more` are models by `s409`, `s503`."""
     refused = {int(status[1:]): {"model": other} for status, other in more.items()}
-    return {"response_model": None, "responses": {200: {"model": model}, **refused}}
+    responses = {status: {"model": model}, **refused}
+    return {"response_model": None, "status_code": status, "responses": responses}
 
 
 def file(*kinds: str) -> dict[str, Any]:

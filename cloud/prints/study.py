@@ -29,6 +29,7 @@ from cloud.prints.report import screeners
 from cloud.prints.sections import event_strips, final, found_table, method, said_of, signed_texts
 from cloud.prints.stays import DAY_S, Day, Stay, gathered
 from cloud.prints.strip import Style
+from cloud.prints.symptoms import told
 from cloud.prints.tracing import UnknownPatchError, of_episode
 from cloud.prints.typeset import Block, Document, caution, heading, new_page, note, pairs, table
 from cloud.roles import Assignment
@@ -82,7 +83,8 @@ def study_report(seen: Seen, patch_id: str, at: float | None, now: float) -> Doc
             *found_table(events, when_of, share(day.heart, events)),
             *longest_runs(events, when_of),
             *_by_the_edge(day),
-            *_symptoms(list(symptoms(seen, day))),
+            *told(day.symptoms, day.stays, day.minutes),
+            *_presses(list(symptoms(seen, day))),
             *trends(day),
             *_every("Day by day", day, DAY_S),
             *alerts_table(seen, day),
@@ -138,9 +140,10 @@ def _by_the_edge(day: Day) -> Iterator[Block]:
     af = sum(row.af_s for row in day.minutes)
     yield pairs(
         {
-            "Whole time, by the edge": f"{beats} beats in {exactly(heard)} that were read; its estimates:",
-            "V, S": f"{v}, {100 * v / beats:.1f} % of beats; {s}, {100 * s / beats:.1f} % of beats",
-            "AF": f"{exactly(af)}, {100 * af / heard:.1f} % of that time",
+            "Whole time, by the edge": f"{beats} beats in the {exactly(heard)} that it could read",
+            "V, estimated": f"{v}, {100 * v / beats:.1f} % of beats",
+            "S, estimated": f"{s}, {100 * s / beats:.1f} % of beats",
+            "AF, estimated": f"{exactly(af)}, {100 * af / heard:.1f} % of that time",
         }
     )
 
@@ -179,15 +182,16 @@ def _touches(span: tuple[float, float], near: tuple[float, float]) -> bool:
     return span[0] < near[1] and span[1] > near[0]
 
 
-def _symptoms(felt: list[Symptom]) -> Iterator[Block]:
-    yield heading("Symptoms and rhythm")
+def _presses(felt: list[Symptom]) -> Iterator[Block]:
+    yield heading("The patient's button")
     if not felt:
         yield note("The patient's button was not pressed, or no press of it came.")
         return
     count = sum(bool(one.found) for one in felt)
     yield note(
         f"Presses of the patient's button: {len(felt)}. Near {count} of them something was found, within "
-        f"{NEAR_S:.0f} s before or after."
+        f"{NEAR_S:.0f} s before or after. A symptom that was told on the page is a press too, where the edge "
+        "could mark it."
     )
     yield table(
         {"At": "left", "Rate": "right", "Read": "right", "Found near it": "wide"},
@@ -209,10 +213,10 @@ def _every(name: str, day: Day, seconds: float) -> Iterator[Block]:
     """Of each day, or hour, in which something came or was heard."""
     came, heard = day.came, {row.begin // seconds for row in day.minutes}
     spans = list(each(day, seconds))
-    told = [span for span in spans if span[0] // seconds in heard or shared(came, span)]
+    listed = [span for span in spans if span[0] // seconds in heard or shared(came, span)]
     yield heading(name)
-    yield figures_table(name.split(maxsplit=1)[0], day, told)
+    yield figures_table(name.split(maxsplit=1)[0], day, listed)
     yield note(
-        f"Rates in /min. Of {len(spans) - len(told)} of {len(spans)} nothing came and no minute row tells: "
+        f"Rates in /min. Of {len(spans) - len(listed)} of {len(spans)} nothing came and no minute row tells: "
         "they are not listed. The edge's own columns, where they are, are its screener's estimates."
     )

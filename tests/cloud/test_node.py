@@ -14,6 +14,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from cloud.audit import HEADS
 from cloud.broker import free_port
 from cloud.config import CloudConfig
 from cloud.node import check_patches
@@ -165,3 +166,12 @@ def test_a_node_that_ends_in_the_middle_goes_on_where_it_was(
     raised = [event for event in store.events(0, limit=10_000) if event.kind == "alert"]
     assert [event.data["change"] for event in raised].count("raised") == 1
     store.close()
+
+
+def test_a_node_that_is_told_to_end_before_its_page_is_there_ends_in_order(
+    tmp_path: Path, start: Callable[[], Node]
+) -> None:
+    node, heads = start(), tmp_path / f"cloud.db{HEADS}"
+    wait_until(heads.exists)  # it takes parts in, and loads its language model
+    assert node.end(signal.SIGTERM) == 0
+    assert len(heads.read_text().splitlines()) == 2  # at the start, and at a clean stop

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,8 +23,9 @@ from cloud.config import RetentionConfig
 from cloud.docket import Called
 from cloud.retention import DAY_S, Retention
 from cloud.sqlite_store import SqliteStore
-from cloud.store import Outcome
-from models.ecg import Clock, Segment, make_id, row_id
+from cloud.store import Outcome, Receipt
+from models.ecg import Clock, Segment, make_id, read_only, row_id
+from models.ranges import Pulled, encode_range
 from models.verdicts import Alert, Finding, Measurements, Priority, Report, TrendRow
 from models.wire import encode_segment
 
@@ -34,7 +36,13 @@ UNMEASURED: Any = dict.fromkeys(
 )
 OLD = NOW - 31 * DAY_S
 EVERYTHING = RetentionConfig(
-    samples_days=30, reports_days=30, trends_days=30, events_days=30, rejects_days=30, replays_days=30
+    samples_days=30,
+    reports_days=30,
+    trends_days=30,
+    ranges_days=30,
+    events_days=30,
+    rejects_days=30,
+    replays_days=30,
 )
 
 
@@ -133,7 +141,7 @@ def test_what_is_old_goes_and_each_deletion_is_in_the_audit(
     for at in (OLD, NOW - 1):
         store.reject(b"?", topic="t", reason="cbor", segment_id=None, patch_id="p", now=at)
     gone = Retention(store, EVERYTHING).sweep(NOW)
-    assert gone == {"trends": 0, "events": 3, "rejects": 1, "samples": 1, "reports": 1}
+    assert gone == {"trends": 0, "ranges": 0, "events": 3, "rejects": 1, "samples": 1, "reports": 1}
     assert (store.parts(old.episode_id), store.report(old.episode_id)) == ([], None)
     episode = store.episode(old.episode_id)
     assert episode is not None
@@ -167,6 +175,26 @@ def test_rows_a_minute_go_by_when_they_came(store: SqliteStore, tmp_path: Path) 
     assert Retention(store, EVERYTHING).sweep(NOW)["trends"] == 2
     assert store.scalar("select first from trends") == 12_000
     assert deletions(store)[0]["rows"] == 2
+    assert sound(store, tmp_path)
+
+
+def test_what_was_pulled_goes_by_when_it_came_and_may_come_again(store: SqliteStore, tmp_path: Path) -> None:
+    def pull(second: int, at: float) -> Receipt:
+        one = Pulled(
+            patch_id="p", boot_id=1, first=100 * second, last=100 * second + 99, fs=100.0, leads=("II",),
+            resolution=1, counts=read_only(np.ones((1, 100), dtype=np.int32)), uv_per_count=(1.0,),
+        )  # fmt: skip
+        return store.ranges.commit(encode_range(one, second, "home"), one, seq=second, site="home", now=at)
+
+    for second, at in enumerate((OLD, OLD + 1, NOW - 1)):
+        pull(second, at)
+    assert Retention(store, EVERYTHING).sweep(NOW)["ranges"] == 2
+    assert store.scalar("select first from ranges") == 200
+    (told,) = deletions(store)
+    assert [told[name] for name in ("kind", "rule", "rows", "begin", "end")] == [
+        "ranges", "ranges_days = 30", 2, OLD, OLD + 1,
+    ]  # fmt: skip
+    assert pull(0, NOW) is Receipt.COMMITTED
     assert sound(store, tmp_path)
 
 

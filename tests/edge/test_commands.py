@@ -64,7 +64,8 @@ class Edge:
         self.folder, self.said = folder, list[Answer]()
         self.later: list[Edge] = [] if later is None else later
         self.box = Outbox(folder / "outbox.db", "home")
-        self.intake = Intake(quiet, self.box.restore, Clock(utc_0=NOW, fs=FS, quality="recording"))
+        clock = Clock(utc_0=NOW, fs=FS, quality="recording")
+        self.intake = Intake(quiet, self.box.restore, clock, marks=self.box.marks)
         self.recorder = Recorder(folder / "recorder", 10_000_000, headroom=0)
         self.recorded = Recorded(folder / "recorder")
         self.commands = Commands(
@@ -224,6 +225,19 @@ async def test_a_killed_edge_forgets_no_mark_and_opens_one_episode_for_it(edge: 
     await third.work()
     assert [(opened_by, markers) for _, _, opened_by, markers in marked(third)] == [("marker", [99.5])]
     assert [a.state for a in again.said + third.said] == ["done"]
+
+
+async def test_a_mark_is_not_lost_where_its_window_is_decided_at_once_after_a_kill(edge: Edge) -> None:
+    edge.hear(0, 100)
+    await edge.ask("mark", {"at": NOW + 99.5})
+    again = edge.killed()
+    state = again.box.restore(*BOOT)
+    assert state is not None
+    assert state.resume_at is not None
+    again.hear(int(state.resume_at / FS), 140)  # before the commands have their turn
+    await again.work()
+    assert [(opened_by, markers) for _, _, opened_by, markers in marked(again)] == [("marker", [99.5])]
+    assert [a.told["how"] for a in again.said] == ["episode"]
 
 
 async def test_a_mark_waits_for_a_patch_that_is_away_and_is_opened_when_it_goes_on(edge: Edge) -> None:

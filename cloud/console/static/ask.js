@@ -1,4 +1,4 @@
-// Questions and their answers, sentence by sentence; a click on a citation shows its place on the strip.
+// Questions and their answers, sentence by sentence; a click on a citation or a finding shows its place on the strip.
 
 const episode = document.getElementById("episode");
 
@@ -20,6 +20,8 @@ episode.addEventListener("submit", async (event) => {
 });
 
 episode.addEventListener("click", ({ target }) => {
+  const row = target.closest("[data-finding]");
+  if (row) episode.querySelector("ecg-strip")?.show(row.dataset.finding);
   const cite = target.closest(".cite");
   if (!cite) return;
   const strip = episode.querySelector(`ecg-strip[data-ecg="${cite.dataset.ecg}"]`);

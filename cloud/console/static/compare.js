@@ -85,7 +85,7 @@ page.addEventListener("change", ({ target }) => {
 
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.matches("input, select, textarea, .table")) return;
+  if (event.target.matches("input, select, textarea, .table, figure")) return;
   const by = { ArrowLeft: PAN_S, ArrowRight: -PAN_S }[event.key];
   if (!by || from === null) return;
   event.preventDefault();

@@ -279,11 +279,6 @@ async function showTogether(together) {
   episode.querySelector(".ask input")?.focus();
 }
 
-episode.addEventListener("click", (event) => {
-  const row = event.target.closest("[data-finding]");
-  if (row) episode.querySelector("ecg-strip")?.show(row.dataset.finding);
-});
-
 const strip = () => episode.querySelector("ecg-strip");
 
 keys([

@@ -22,6 +22,7 @@ from fastapi.testclient import TestClient
 from httpx import Response
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 from schemathesis import Case
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -32,6 +33,7 @@ from schemathesis.specs.openapi.checks import (
 
 from cloud.assignments import Assignments
 from cloud.config import RuleConfig
+from cloud.console import said
 from cloud.console.app import create_app
 from cloud.docket import Called
 from cloud.passwords import Passwords
@@ -48,6 +50,7 @@ from models.wire import encode_segment
 MARK = "KANARIENVOGEL"
 BYTES = b"CNRY"  # of the samples
 BEGIN = 1_700_000_000.0
+DAYS_S = 2 * 86_400.0  # so that all of the day is theirs
 PASSWORD = "correct horse battery"
 UNMEASURED: Any = dict.fromkeys(
     ("heart_rate_mean", "heart_rate_min", "heart_rate_max", "rr_median", "pr", "qrs", "qt")
@@ -78,13 +81,13 @@ class House:
 def fill(store: SqliteStore, ward: str, mark: str, samples: bytes) -> Ward:
     """A patch on a patient, its heartbeat, an analysed part with report and alert, and rules of its own."""
     patch, patient, now = f"patch-{ward}", f"patient-{ward}", time.time()
-    Assignments(store).assign(LOCAL, patch, patient, ward, start=BEGIN - 1, name=mark, phone=mark)
-    counts = np.full((1, 2500), int.from_bytes(samples, "little"), dtype=np.int32)
+    Assignments(store).assign(LOCAL, patch, patient, ward, start=BEGIN - DAYS_S, name=mark, phone=mark)
+    counts = np.full((1, 15_000), int.from_bytes(samples, "little"), dtype=np.int32)
     part = Segment(
-        id=segment_id(patch, 1, 0, 2499),
+        id=segment_id(patch, 1, 0, 14_999),
         patch_id=patch,
         boot_id=1,
-        episode_id=segment_id(patch, 1, 0, 2499),
+        episode_id=segment_id(patch, 1, 0, 14_999),
         part=0,
         final=True,
         continues=None,
@@ -94,7 +97,7 @@ def fill(store: SqliteStore, ward: str, mark: str, samples: bytes) -> Ward:
         leads=(mark,),
         counts=read_only(counts),
         uv_per_count=(1.0,),
-        clock=Clock(utc_0=BEGIN, fs=250.0, quality="arrival", received_at=BEGIN + 10),
+        clock=Clock(utc_0=BEGIN, fs=250.0, quality="arrival", received_at=BEGIN + 60),
     )
     store.commit_segment(encode_segment(part, 1, "home"), part, seq=1, site="home", now=now)
     found = Finding(
@@ -103,7 +106,7 @@ def fill(store: SqliteStore, ward: str, mark: str, samples: bytes) -> Ward:
     )  # fmt: skip
     report = Report(
         id=make_id("report", part.id), episode_id=part.episode_id, segment_ids=(part.id,), findings=(found,),
-        measurements=Measurements(beats=1, analysed_s=10.0, not_analysed_s=0.0, **UNMEASURED),
+        measurements=Measurements(beats=1, analysed_s=60.0, not_analysed_s=0.0, **UNMEASURED),
         narrative=mark, abstentions=(mark,), model="template",
     )  # fmt: skip
     cause = {"episode_id": part.episode_id, "boot_id": 1, "label": "VT", "rule": mark, "priority": "medium",
@@ -119,7 +122,7 @@ def fill(store: SqliteStore, ward: str, mark: str, samples: bytes) -> Ward:
         episode_id=part.episode_id, findings=(found,), open=(), reports=(report,), judge=lambda _: called
     )
     assert store.finish(job, outcome, now=now)
-    beat = {"newest": 2499, "newest_utc": now - 2, "fs": 250.0, "boot_id": 1, "lead_off": [mark]}
+    beat = {"newest": 14_999, "newest_utc": now - 2, "fs": 250.0, "boot_id": 1, "lead_off": [mark]}
     store.heartbeat(patch, "home", beat, now=now)
     store.raise_technical(patch, "lag", mark, now=now)
     own = Thresholds(patch_id=patch, own={"slow_bpm": 35.0}, at=now, who="local", reason=mark)
@@ -166,67 +169,101 @@ BODIES: dict[str, dict[str, Any]] = {  # none of them changes anything, and each
     "/api/alerts/{alert}/suppress": {"json": {**STALE, "hours": 1, "reason": "r"}},
     "/api/alerts/{alert}/undo": {"json": {"version": 999}},
     "/api/patches/{patch}/rules": {"json": {"own": {"none": 1}, "reason": "r"}},
+    "/api/alerts/{alert}/escalate": {"json": {"version": 999}},
+    "/api/episodes/{episode}/annotations": {"json": {"first": 0, "last": 9, "label": "none", "leads": []}},
+    "/api/episodes/{episode}/report/revisions": {"json": {"version": 999, "rests_on": "", "sentences": []}},
+    "/api/episodes/{episode}/report/sign": {"json": {"version": 999, "sha256": ""}},
+    "/api/episodes/{episode}/report/addenda": {"json": {"version": 999, "text": "t"}},
     "/ask": {"json": {"episodes": ["{episode}"], "question": "How many beats?"}},
 }
 QUERIES = {
     "/fragments/together": "?episode={episode}",
+    "/compare": "?episode={episode}&episode={episode}",
+    "/api/compare": "?episode={episode}&episode={episode}",
+    "/patches/{patch}/day": "?date=2023-11-14",
+    "/patches/{patch}/disclosure": "?day=2023-11-14",
+    "/api/patches/{patch}/disclosure": "?day=2023-11-14",
+    "/api/patches/{patch}/disclosure/rows": "?from=1700000000&minutes=2",
+    "/api/patches/{patch}/fetch": "?from=1700000000&seconds=60",  # asks again for what is asked for
     "/patches/{patch}/day.pdf": "?from=2023-11-14T00:00&to=2023-11-15T00:00",
     "/replays/diff": "?a=run&b=run",
 }
 # 503: the language model is off. 404 of an operator: alerts have no wards for who sees all of them.
 TABLE = """
-method path                                  patient viewer nurse clinician operator admin nobody
-GET    /healthz                                  200    200   200       200      200   200    200
-GET    /readyz                                   200    200   200       200      200   200    200
-GET    /metrics                                  403    403   403       403      200   200    401
-GET    /login                                    200    200   200       200      200   200    200
-POST   /login                                    401    401   401       401      401   401    401
-GET    /join                                     200    200   200       200      200   200    200
-POST   /join                                     401    401   401       401      401   401    401
-GET    /password                                 200    200   200       200      200   200    401
-POST   /password                                 401    401   401       401      401   401    401
-GET    /                                         200    200   200       200      200   200    401
-GET    /events                                   403    200   200       200      200   200    401
-GET    /fragments/queues                         403    200   200       200      200   200    401
-GET    /fragments/episodes/{episode}             403    200   200       200      200   200    401
-GET    /fragments/together                       403    200   200       200      200   200    401
-GET    /people                                   403    403   403       403      403   200    401
-POST   /people/add                               403    403   403       403      403   422    401
-POST   /people/wards                             403    403   403       403      403   422    401
-POST   /people/password                          403    403   403       403      403   422    401
-POST   /people/disable                           403    403   403       403      403   422    401
-GET    /patches                                  403    403   200       200      403   200    401
-POST   /patches/assign                           403    403   422       422      403   422    401
-POST   /patches/end                              403    403   422       422      403   422    401
-POST   /patches/code                             403    403   200       200      403   200    401
-GET    /api/patches                              403    200   200       200      200   200    401
-GET    /api/segments                             403    403   403       403      200   200    401
-GET    /api/stats                                403    403   403       403      200   200    401
-GET    /api/episodes/{episode}                   403    200   200       200      200   200    401
-GET    /api/episodes/{episode}/samples           403    200   200       200      200   200    401
-GET    /episodes/{episode}/strip.svg             403    200   200       200      200   200    401
-GET    /episodes/{episode}/report.pdf            403    200   200       200      200   200    401
-GET    /episodes/{episode}/export                403    403   200       200      403   200    401
-GET    /patches/{patch}/day.pdf                  403    200   200       200      200   200    401
-GET    /api/alerts                               403    200   200       200      200   200    401
-GET    /api/alerts/{alert}                       403    200   200       200      200   200    401
-POST   /api/alerts/{alert}/seen                  403    409   409       409      409   409    401
-POST   /api/alerts/{alert}/acknowledge           403    403   409       409      403   409    401
-POST   /api/alerts/{alert}/resolve               403    403   409       409      403   409    401
-POST   /api/alerts/{alert}/suppress              403    403   409       409      403   409    401
-POST   /api/alerts/{alert}/undo                  403    403   409       409      403   409    401
-GET    /api/patches/{patch}/rules                403    200   200       200      200   200    401
-POST   /api/patches/{patch}/rules                403    403   403       422      403   422    401
-POST   /ask                                      403    403   503       503      403   503    401
-GET    /replays                                  403    403   403       403      200   200    401
-GET    /replays/diff                             403    403   403       403      200   200    401
-GET    /replays/run                              403    403   403       403      200   200    401
-GET    /replays/run/episodes/{episode}/strip.svg 403    403   403       403      404   404    401
-POST   /replays/delete                           403    403   403       403      404   404    401
-GET    /api/replays                              403    403   403       403      200   200    401
-GET    /api/replays/run                          403    403   403       403      200   200    401
-GET    /api/replays/run/diff/run                 403    403   403       403      200   200    401
-POST   /logout                                   303    303   303       303      303   303    303
+method path                                             patient viewer nurse clinician operator admin nobody
+GET    /healthz                                           200    200   200       200      200   200    200
+GET    /readyz                                            200    200   200       200      200   200    200
+GET    /metrics                                           404    403   403       403      200   200    401
+GET    /login                                             200    200   200       200      200   200    200
+POST   /login                                             401    401   401       401      401   401    401
+GET    /join                                              200    200   200       200      200   200    200
+POST   /join                                              401    401   401       401      401   401    401
+GET    /password                                          200    200   200       200      200   200    401
+POST   /password                                          401    401   401       401      401   401    401
+GET    /                                                  200    200   200       200      200   200    401
+GET    /symptom                                           200    403   403       403      403   200    401
+POST   /symptom                                           422    403   403       403      403   422    401
+GET    /events                                            404    200   200       200      200   200    401
+GET    /fragments/queues                                  404    200   200       200      200   200    401
+GET    /fragments/episodes/{episode}                      404    200   200       200      200   200    401
+GET    /fragments/together                                404    200   200       200      200   200    401
+GET    /episodes/{episode}                                404    200   200       200      200   200    401
+GET    /compare                                           404    200   200       200      200   200    401
+GET    /people                                            404    403   403       403      403   200    401
+POST   /people/add                                        404    403   403       403      403   422    401
+POST   /people/wards                                      404    403   403       403      403   422    401
+POST   /people/password                                   404    403   403       403      403   422    401
+POST   /people/disable                                    404    403   403       403      403   422    401
+GET    /patches                                           404    403   200       200      403   200    401
+POST   /patches/assign                                    404    403   422       422      403   422    401
+POST   /patches/end                                       404    403   422       422      403   422    401
+POST   /patches/code                                      404    403   200       200      403   200    401
+GET    /patches/{patch}/day                               404    200   200       200      200   200    401
+GET    /patches/{patch}/disclosure                        404    200   200       200      200   200    401
+GET    /api/patches                                       404    200   200       200      200   200    401
+GET    /api/segments                                      404    403   403       403      200   200    401
+GET    /api/stats                                         404    403   403       403      200   200    401
+GET    /api/latencies                                     404    200   200       200      200   200    401
+GET    /api/compare                                       404    200   200       200      200   200    401
+GET    /api/patches/{patch}/disclosure                    404    200   200       200      200   200    401
+GET    /api/patches/{patch}/disclosure/rows               404    200   200       200      200   200    401
+GET    /api/patches/{patch}/minutes/1700000000            404    200   200       200      200   200    401
+GET    /api/patches/{patch}/minutes/1700000000/samples    404    200   200       200      200   200    401
+POST   /api/patches/{patch}/fetch                         404    200   200       200      200   200    401
+GET    /api/episodes/{episode}                            404    200   200       200      200   200    401
+GET    /api/episodes/{episode}/samples                    404    200   200       200      200   200    401
+GET    /api/episodes/{episode}/annotations                404    200   200       200      200   200    401
+POST   /api/episodes/{episode}/annotations                404    403   422       422      403   422    401
+GET    /episodes/{episode}/report                         404    200   200       200      200   200    401
+GET    /api/episodes/{episode}/report                     404    200   200       200      200   200    401
+POST   /api/episodes/{episode}/report/revisions           404    403   403       409      403   409    401
+POST   /api/episodes/{episode}/report/sign                404    403   403       409      403   409    401
+POST   /api/episodes/{episode}/report/addenda             404    403   403       409      403   409    401
+GET    /episodes/{episode}/strip.svg                      404    200   200       200      200   200    401
+GET    /episodes/{episode}/report.pdf                     404    200   200       200      200   200    401
+GET    /episodes/{episode}/export                         404    403   200       200      403   200    401
+GET    /patches/{patch}/day.pdf                           404    200   200       200      200   200    401
+GET    /patches/{patch}/study.pdf                         404    200   200       200      200   200    401
+GET    /api/alerts                                        404    200   200       200      200   200    401
+GET    /api/alerts/{alert}                                404    200   200       200      200   200    401
+POST   /api/alerts/{alert}/seen                           404    409   409       409      409   409    401
+POST   /api/alerts/{alert}/acknowledge                    404    403   409       409      403   409    401
+POST   /api/alerts/{alert}/escalate                       404    403   409       409      403   409    401
+POST   /api/alerts/{alert}/resolve                        404    403   409       409      403   409    401
+POST   /api/alerts/{alert}/suppress                       404    403   409       409      403   409    401
+POST   /api/alerts/{alert}/undo                           404    403   409       409      403   409    401
+GET    /api/patches/{patch}/rules                         404    200   200       200      200   200    401
+POST   /api/patches/{patch}/rules                         404    403   403       422      403   422    401
+POST   /ask                                               404    403   503       503      403   503    401
+GET    /replays                                           404    403   403       403      200   200    401
+GET    /replays/diff                                      404    403   403       403      200   200    401
+GET    /replays/run                                       404    403   403       403      200   200    401
+GET    /replays/run/episodes/{episode}/strip.svg          404    403   403       403      404   404    401
+POST   /replays/delete                                    404    403   403       403      404   404    401
+GET    /api/replays                                       404    403   403       403      200   200    401
+GET    /api/replays/run                                   404    403   403       403      200   200    401
+GET    /api/replays/run/diff/run                          404    403   403       403      200   200    401
+POST   /logout                                            303    303   303       303      303   303    303
 """
 HEAD, *ROWS = (line.split() for line in TABLE.strip().splitlines())
 CELLS = [
@@ -262,7 +299,7 @@ def routes(held: Any) -> Iterator[tuple[str, str]]:
 def test_the_table_holds_every_route(house: House) -> None:
     def plain(path: str) -> str:
         """With the names of its parameters, or what stands for them here, left out."""
-        return re.sub(r"{\w+}|\brun\b|(?<=strip\.)svg", "{}", path)
+        return re.sub(r"{\w+}|\brun\b|(?<=strip\.)svg|(?<=minutes/)\d+", "{}", path)
 
     told = {(method, plain(path)) for method, path, *_ in ROWS}
     served = {(method, plain(path)) for method, path in routes(house.app.routes)}
@@ -296,6 +333,22 @@ def test_a_session_that_ended_is_nobodys(house: House) -> None:
         assert client.get("/people").status_code == 200
         assert client.post("/logout").status_code == 303
         assert client.get("/people").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "model"),
+    [
+        ("/api/patches/{patch}/disclosure", said.DayOverview),
+        ("/api/patches/{patch}/disclosure/rows", said.MinuteRows),
+        ("/api/patches/{patch}/minutes/1700000000", said.MinuteData),
+        ("/api/episodes/{episode}/report", said.ReportData),
+        ("/api/compare", said.Comparison),
+    ],
+)
+def test_what_a_guess_seldom_finds_is_answered_as_documented(
+    house: House, path: str, model: type[BaseModel]
+) -> None:
+    model.model_validate(ask(house, house.a, "GET", path, "viewer").json())
 
 
 # -- under fuzzing -----------------------------------------------------------------------------------------

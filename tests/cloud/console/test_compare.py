@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 
 from cloud.assignments import Assignments
 from cloud.config import CloudConfig
+from cloud.console import said
 from cloud.people import People
 from cloud.roles import LOCAL
 from cloud.sqlite_store import SqliteStore
@@ -68,6 +69,7 @@ def pair(analysed: Analysed) -> list[str]:
 def asked(server: Any, episodes: list[str], at: tuple[int, ...] = ()) -> dict[str, Any]:
     answer = httpx.get(f"{server.url}/api/compare", params={"episode": episodes, "at": at}, timeout=30)
     table: dict[str, Any] = answer.json()
+    said.Comparison.model_validate(table)
     return table
 
 
@@ -232,6 +234,19 @@ def test_r_stands_at_one_place_in_all_strips_and_they_are_panned_together(
     panned = laid(page)
     assert panned["a"] - moved["a"] == pytest.approx(-200, abs=1.5)
     assert abs(panned["a"] - panned["b"]) <= 1
+
+
+def test_r_stays_over_r_at_another_paper_speed(page: Page, server: Any, pair: list[str]) -> None:
+    show(page, server, pair)
+    page.locator("ecg-strip").first.get_by_label("Speed").select_option("50")
+    page.wait_for_timeout(200)
+    places = laid(page)
+    assert abs(places["a"] - places["b"]) <= 1
+    page.locator("h2").click()
+    page.keyboard.press("ArrowRight")
+    moved = laid(page)
+    assert moved["a"] - places["a"] == pytest.approx(-2 * PX_PER_S, abs=1.5)
+    assert abs(moved["a"] - moved["b"]) <= 1
 
 
 def test_another_beat_is_chosen_by_keyboard_and_stays_in_the_address(

@@ -129,6 +129,8 @@ def test_episodes_alerts_and_symptoms_are_marked_and_lead_to_their_strip(
     page.wait_for_selector("ecg-strip[data-ready]")
     expect(page).to_have_url(f"{server.url}/episodes/{part.episode_id}")
     expect(page.locator("#episode")).to_contain_text("Symptom: palpitations: “like a drum” felt at 10 s")
+    page.get_by_role("button", name="V at 2.00 s: show").click()
+    expect(page.locator("tr.current")).to_contain_text("ventricular premature beat")
     page.get_by_role("link", name="The day of this episode").click()
     expect(page).to_have_url(server.url + PATH)
     day = page.get_by_role("link", name="Full disclosure")

@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from cloud.assignments import Assignments
+from cloud.console.said import ReportData
 from cloud.reports import FOOT
 from cloud.roles import LOCAL
 from cloud.sqlite_store import SqliteStore
@@ -99,6 +100,7 @@ def test_a_report_is_read_edited_signed_and_added_to(enter: Enter, part: Segment
     assert told["sentences"] == [HOSTILE]
     assert told["generated"] == NARRATIVE
     assert told["signatures"][0]["head"] == told["head"]
+    ReportData.model_validate(told)
     assert edit(clinician, part, "x").status_code == 422
     added = {"version": told["version"], "text": "Later."}
     assert clinician.post(path_of(part, "/addenda"), json=added).json()["did"] == "added to"
@@ -319,6 +321,30 @@ def test_a_nurse_corrects_a_finding_and_adds_one_and_both_stand_on_the_rail(
     added = store.annotations.standing(part.episode_id)[-1].mark
     assert added.label == "AFIB"
     assert added.last - added.first == pytest.approx(200 / (25 * 96 / 25.4) * 250, abs=3)
+
+
+def test_the_rail_follows_the_paper_speed_and_calipers_are_no_marks(
+    signed_in: Callable[..., Page], server: Any, part: Segment, enter: Enter
+) -> None:
+    said = {"first": 1250, "last": 1499, "label": "AFIB", "leads": ["II"]}
+    path = f"/api/episodes/{part.episode_id}/annotations"
+    assert enter("nurse-a").post(path, json=said).status_code == 201
+    page = opened(signed_in("nurse-a"), server, part)
+    mark = page.locator("ecg-strip .rail button")
+    expect(mark).to_have_text(["AFIB by nurse-a"])
+    for speed in (25, 50):
+        page.get_by_label("Speed").select_option(str(speed))
+        page.wait_for_timeout(200)
+        left, wide = mark.evaluate("mark => [mark.offsetLeft, mark.offsetWidth]")
+        assert (left, wide) == pytest.approx((5 * speed * 96 / 25.4, speed * 96 / 25.4), abs=1.5)
+    page.get_by_role("button", name="Calipers").click()
+    box = page.locator("ecg-strip canvas").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 200, box["y"] + box["height"] / 2)
+    expect(page.get_by_label("From, s")).to_have_value("")
+    page.get_by_role("button", name="Calipers").click()
+    page.mouse.click(box["x"] + 200, box["y"] + box["height"] / 2)
+    expect(page.get_by_label("From, s")).not_to_have_value("")
 
 
 def test_a_finding_is_said_to_be_wrong(

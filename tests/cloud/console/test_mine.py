@@ -29,7 +29,7 @@ Enter = Callable[[str], httpx.Client]
 Commit = Callable[..., Segment]
 PASSWORD = "correct horse battery"
 UTC_0 = 1_700_000_000.0
-OWN = {"/", "/symptom", "/password", "/logout", "/login", "/join", "/healthz"}
+OWN = {"/", "/symptom", "/password", "/logout", "/login", "/join", "/healthz", "/readyz"}
 TELL = {"kind": "palpitations", "minutes": "0"}
 
 
@@ -124,6 +124,7 @@ def test_a_patient_finds_nothing_else_whatever_is_asked_for(
     (alert,) = store.alerts()
     ids = {"episode_id": part.episode_id, "alert_id": alert.alert.id, "patch_id": "made", "kind": "svg"}
     client, asked = enter("eve"), 0
+    client.headers["X-Forwarded-For"] = "192.0.2.7"  # figures are not asked for from this machine
     for route in routes_of(create_app(store)):
         if route.path in OWN:
             continue

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from cloud.config import RetentionConfig
+from cloud.retention import Retention
 from cloud.sqlite_store import SqliteStore
 from models.ecg import Segment
 from models.verdicts import Measurements, Priority, Report
@@ -261,3 +263,23 @@ def report_of(part: Segment) -> Report:
         abstentions=(),
         model="template/1",
     )
+
+
+def test_an_open_page_reloads_where_events_between_are_kept_no_more(
+    page: Page, server: Any, store: SqliteStore, commit: Commit
+) -> None:
+    commit()
+    page.goto(server.url)
+    page.wait_for_selector("ecg-strip[data-ready]")
+    page.evaluate("document.documentElement.dataset.before = ''")
+    server.stop()
+    for _ in range(3):
+        store.raise_technical("p", "lag", "late", now=1.0)
+        store.clear_technical("p", "lag", now=1.0)
+    Retention(store, RetentionConfig(events_days=1)).sweep(400 * 86_400.0)
+    again = type(server)(store, port=server.port)
+    try:
+        page.wait_for_selector("html:not([data-before])")
+        page.wait_for_selector("ecg-strip[data-ready]")
+    finally:
+        again.stop()

@@ -20,6 +20,7 @@ from cloud.prints.events import Event, chosen
 from cloud.prints.figures import Heart, heart, united
 from cloud.prints.report import episode_report
 from cloud.prints.strip import Style
+from cloud.prints.study import study_report
 from cloud.prints.tracing import UnknownPatchError, utc_of
 from cloud.prints.typeset import AT_ONCE, Document, caution, pages, pairs, pdf, table, within
 from cloud.roles import LOCAL, Person, Role
@@ -310,7 +311,7 @@ def test_a_symptom_stands_beside_the_rhythm_of_its_minute(
     v = sum(f.label == "V" for f in findings)
     episode = episode_report(everything(kept), episode_id, NOW)
     day = day_report(everything(kept), "excerpt", UTC_0 - HOUR, UTC_0 + HOUR, NOW)
-    for document in (episode, day):
+    for document in (episode, day, study_report(everything(kept), "excerpt", None, NOW)):
         said = words(document)
         found = re.search(r"fainting\n(.*)\n(.*); rate (\d+) to (\d+) /min; 87 of 120 s analysed", said)
         assert found is not None
@@ -334,6 +335,8 @@ def test_a_symptom_where_nothing_was_analysed_says_what_the_edge_estimates_or_th
     assert "not analysed here; by the edge's screener rate 60 to 80 /min, " in said
     assert said.count("nothing is known of that time") == 1
     assert "patient told of none" not in said
+    study = words(study_report(everything(kept), "excerpt", None, NOW))
+    assert re.search(r"by the edge\n\d+ beats in the .* that it could read\nV, estimated\n", study)
 
 
 def test_a_symptom_far_from_an_episode_is_not_in_its_report(

@@ -240,7 +240,8 @@ def test_a_study_is_all_days_of_one_assignment(assigned: SqliteStore, episode_id
     assert f"row {end.number}, {end.hash}" in said
     assert pdf(document) == pdf(study_report(seen, "excerpt", UTC_0, UTC_0 + 20 * 86_400))
     Assignments(assigned).end(LOCAL, "excerpt")
-    assert study_report(seen, "excerpt", UTC_0, UTC_0 + 10**9).state == "FINAL, NOT REVIEWED"
+    ended = study_report(everything(assigned), "excerpt", UTC_0, UTC_0 + 10**9)
+    assert ended.state == "FINAL, NOT REVIEWED"
 
 
 def test_a_study_that_is_not_theirs_is_not_there(assigned: SqliteStore) -> None:
