@@ -13,11 +13,11 @@ from dataclasses import dataclass, fields
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import Field, FiniteFloat
 
 from models.ecg import Clock, Counts, GapReason, Mask, make_id, read_only
 from models.errors import PayloadError
-from models.wire import CODEC, MAX_SAMPLES, Index, checked, compress, decompress, pack, unpack
+from models.wire import CODEC, MAX_SAMPLES, Carried, Index, checked, compress, decompress, pack, unpack
 
 UNKNOWN = Clock()
 LONGEST_S = 61.0  # a minute, and what the grid rounds
@@ -60,19 +60,11 @@ class Pulled:
         return self.last + 1 - self.first - sum(count for _, count, _ in self.gaps)
 
 
-class RangeEnvelope(BaseModel):
+class RangeEnvelope(Carried):
     """A pulled stretch as it crosses the wire, checked by type and bound."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
     v: Annotated[int, Field(ge=1, le=1)]
-    seq: Index
-    site: str
     codec: str
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    id: Annotated[str, Field(pattern="^[A-Z2-7]{26}$")]
-    patch_id: Annotated[str, Field(min_length=1, max_length=64)]
-    boot_id: Annotated[int, Field(ge=0, lt=2**32)]
     first: Index
     last: Index
     fs: Annotated[float, Field(gt=0, le=10_000)]

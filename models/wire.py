@@ -78,19 +78,27 @@ def checked(model: type[_Model], message: Mapping[str, Any], what: str) -> _Mode
         raise PayloadError("schema", f"{what}: {where}: {first['msg']}.") from error
 
 
-class Envelope(BaseModel):
-    """The segment's fields as they cross the wire, checked by type and bound."""
+Index = Annotated[int, Field(ge=0, lt=2**53)]
+
+
+class Carried(BaseModel):
+    """What every envelope says of what it holds."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     v: int
-    seq: Annotated[int, Field(ge=0)]
+    seq: Index
     site: str
-    codec: str
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     id: Annotated[str, Field(pattern="^[A-Z2-7]{26}$")]
     patch_id: Annotated[str, Field(min_length=1, max_length=64)]
     boot_id: Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Envelope(Carried):
+    """The segment's fields as they cross the wire, checked by type and bound."""
+
+    codec: str
     episode_id: Annotated[str, Field(pattern="^[A-Z2-7]{26}$")]
     part: Annotated[int, Field(ge=0)]
     final: bool
@@ -111,22 +119,12 @@ class Envelope(BaseModel):
 
 Seconds = Annotated[float, Field(ge=0, le=61)]
 Rate = Annotated[float, Field(gt=0, le=1000)]
-Index = Annotated[int, Field(ge=0, lt=2**53)]
 Count = Annotated[int, Field(ge=0, le=1000)]
 
 
-class RowEnvelope(BaseModel):
+class RowEnvelope(Carried):
     """A trend row's fields as they cross the wire, checked by type and bound, and against each other."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    v: int
-    seq: Index
-    site: str
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    id: Annotated[str, Field(pattern="^[A-Z2-7]{26}$")]
-    patch_id: Annotated[str, Field(min_length=1, max_length=64)]
-    boot_id: Annotated[int, Field(ge=0, lt=2**32)]
     first: Index
     last: Index
     fs: Annotated[float, Field(gt=0, le=10_000)]
