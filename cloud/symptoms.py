@@ -147,7 +147,7 @@ class Symptoms:
             kind=row["kind"],
             note=sha256_of_text(row["note"]),
         )
-        self._memory.tell("symptom", {"patch_id": patch_id, "at": row["at"]}, now)
+        self._memory.tell("symptom", {"patch_id": patch_id, "at": row["at"], "kind": row["kind"]}, now)
 
     def _not_too_often(self, held: Assignment, now: float) -> None:
         """By what is kept, so that a restart forgives nothing."""

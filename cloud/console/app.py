@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
@@ -17,6 +17,8 @@ from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud.ask import MOST, Asked, Asking, UnknownEpisodeError
 from cloud.config import PeopleConfig, RuleConfig
@@ -41,6 +43,7 @@ from cloud.store import StoredFinding
 from cloud.turns import BusyError
 from models.errors import AnyEcgError
 
+T = TypeVar("T")
 HERE = Path(__file__).parent
 LOOPBACK = ["127.0.0.1", "localhost", "::1"]
 HEADERS = {
@@ -97,13 +100,7 @@ def create_app(
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
 
-    @app.middleware("http")
-    async def harden(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
-        refused = JSONResponse({"detail": FOREIGN}, 403) if foreign(request) else None
-        response = refused or await proceed(request)
-        response.headers.update(HEADERS)
-        return response
-
+    app.add_middleware(Hardened)
     render = _render(site, asking is not None, replays is not None)
     doors(app, door, render)
     staff(app, door, render)
@@ -129,6 +126,23 @@ def create_app(
         return StreamingResponse(door.stream(request, hub, start), media_type="text/event-stream")
 
     return app
+
+
+class Hardened:
+    """Refuses what another site made a browser send, and tells browsers what no page may do."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def hardened(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        refused = scope["type"] == "http" and foreign(Request(scope))
+        app = JSONResponse({"detail": FOREIGN}, 403) if refused else self._app
+        await app(scope, receive, hardened)
 
 
 def _render(site: str, answers: bool, replaying: bool) -> Render:
@@ -238,10 +252,9 @@ def _interface(app: FastAPI, store: SqliteStore) -> None:
     )
     def samples(episode_id: str, seen: Seeing) -> Response:
         """Little-endian int32 counts, lead after lead, from the first sample to the last; 0 in gaps."""
-        view = _episode(seen, episode_id)
-        e = view.episode
+        e = _known(seen.episode(episode_id), episode_id)
         counts = np.zeros((len(e.leads), e.last + 1 - e.first), dtype="<i4")
-        for part in view.parts:
+        for part in seen.parts(episode_id):
             counts[:, part.first - e.first : part.last + 1 - e.first] = part.counts
         return Response(counts.tobytes(), media_type="application/octet-stream")
 
@@ -270,10 +283,13 @@ def _ask(app: FastAPI, asking: Asking | None) -> None:
 
 
 def _episode(seen: Seen, episode_id: str) -> EpisodeView:
-    view = EpisodeView.of(seen, episode_id)
-    if view is None:
+    return _known(EpisodeView.of(seen, episode_id), episode_id)
+
+
+def _known(found: T | None, episode_id: str) -> T:
+    if found is None:
         raise HTTPException(404, f"There is no episode {episode_id}.")
-    return view
+    return found
 
 
 def _span(stored: StoredFinding) -> dict[str, Any]:

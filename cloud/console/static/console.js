@@ -81,22 +81,28 @@ const renewEpisode = soon(async () => {
   if (!id) return;
   const html = await fragment(`/fragments/episodes/${id}`);
   if (chosen?.episode !== id) return; // another was chosen meanwhile
-  const strip = episode.querySelector("ecg-strip");
-  if (!strip) return; // still coming, and it will be as new
-  const scrolled = episode.querySelector(".table").scrollTop;
+  if (!strip()) return; // still coming, and it will be as new
+  surround(html);
+  strip().renew();
+});
+
+// The strip stays untouched (moved, it would lose where the reader has scrolled); all around it is renewed. What was
+// asked and answered stays too.
+function surround(html) {
+  const scrolled = episode.querySelector(".table")?.scrollTop ?? 0;
   const focused = document.activeElement.closest("[data-finding]")?.dataset.finding;
   const fresh = document.createElement("div");
   fresh.innerHTML = html;
   const parts = [...fresh.children];
-  // The strip stays untouched (moved, it would lose where the reader has scrolled); all around it is renewed.
-  // So does what was asked and answered.
-  for (const [i, old] of [...episode.children].entries()) {
-    if (!old.matches("ecg-strip, .ask")) old.replaceWith(parts[i]);
-  }
+  const at = parts.findIndex((part) => part.matches("ecg-strip"));
+  const asked = episode.querySelector(".ask");
+  for (const old of [...episode.children]) if (old !== strip() && old !== asked) old.remove();
+  strip().before(...parts.slice(0, at));
+  strip().after(...parts.slice(at + 1).filter((part) => !asked || !part.matches(".ask")));
+  strip().markRow();
   episode.querySelector(".table").scrollTop = scrolled;
   if (focused) episode.querySelector(`[data-finding="${focused}"] .go`)?.focus({ preventScroll: true });
-  strip.renew();
-});
+}
 
 const panel = () => document.getElementById(`queue-${queue}`);
 const items = () => [...panel().querySelectorAll("[data-item]")];
@@ -169,14 +175,19 @@ function see() {
 async function choose(found, what = found) {
   const { episode: id, at } = what.dataset;
   const now = { item: found.dataset.item, alert: found.dataset.alert, episode: id, at, of: about(found) };
+  const came = !chosen && strip()?.dataset.episode === id; // with the page, which needs what stands around it
   chosen = now;
   mark();
   if (!id) return showTechnical(found);
+  if (came) see(); // it may have been drawn before this script listened
   const html = await fragment(`/fragments/episodes/${id}`).catch(() => null);
   if (chosen !== now) return; // another was chosen meanwhile
+  if (html && came) {
+    surround(html);
+    return strip().showRow();
+  }
   episode.innerHTML = html ?? `<p class="empty">This episode cannot be loaded now.</p>`;
-  if (html === null) return;
-  episode.querySelector("ecg-strip").dataset.at = at;
+  if (html) strip().dataset.at = at;
 }
 
 // What it says, and how its patch stands.
@@ -310,20 +321,26 @@ const news = {
   patch: () => renewQueues(null, PATCH_MS),
   technical: renewQueues,
   assignment: renewQueues,
-  symptom: renewQueues,
+  symptom: ({ patch_id: patch, kind, at }) => {
+    renewQueues();
+    note(`Symptom told, patch ${patch}: ${kind}, felt at ${clock(at)}`, true); // it raises no alert: a person judges it
+  },
   alert: async ({ alert, change, version, who, written_at: at }) => {
     renewQueues();
     const calls = alert.state === "raised" || change === "escalated";
     if (calls) said.textContent = `${alert.priority} alert, patch ${alert.patch_id}: ${alert.rule}`; // for screen readers
     if (calls) alarm.ring(alert.priority);
     if (!DECIDED.includes(change) || (await acts.mine(alert.id, version))) return;
-    const when = new Date(at * 1000).toTimeString().slice(0, 8);
-    note(`${alert.label}, patch ${alert.patch_id}: ${change} by ${who} at ${when}`, alert.id === chosen?.alert);
+    note(`${alert.label}, patch ${alert.patch_id}: ${change} by ${who} at ${clock(at)}`, alert.id === chosen?.alert);
   },
   segment: ofMine,
   findings: ofMine,
   report: ofMine,
+  annotation: ofMine,
+  deleted: ofMine,
 };
+
+const clock = (seconds) => new Date(seconds * 1000).toTimeString().slice(0, 8);
 
 function ofMine({ episode_id }) {
   if (episode_id === chosen?.episode) renewEpisode();
@@ -353,6 +370,8 @@ function listen(after) {
 episode.addEventListener("drawn", see);
 document.addEventListener("visibilitychange", see);
 listen(document.body.dataset.lastEvent);
+notLive.classList.remove("unheard");
+tick();
 setInterval(tick, 1000);
 showQueue();
 follow();

@@ -95,8 +95,9 @@ class EcgStrip extends HTMLElement {
     this.#arrange();
     if (!drawn) this.#showAlert();
     else this.scroll.scrollLeft = following && !meta.final ? this.space.offsetWidth : left;
-    this.#markRow();
-    this.#drawSoon();
+    this.markRow();
+    if (drawn) this.#drawSoon();
+    else this.#drawNow();
   }
 
   // Calipers, on and off.
@@ -108,9 +109,17 @@ class EcgStrip extends HTMLElement {
 
   // First seen at what the alert is about: `data-at` is its sample.
   #showAlert() {
-    const at = Number(this.dataset.at ?? this.#meta.first);
-    this.#show(this.#x(at));
-    const near = this.#meta.findings.find((span) => span.last >= at);
+    this.#show(this.#x(this.#at));
+    this.showRow();
+  }
+
+  get #at() {
+    return Number(this.dataset.at ?? this.#meta.first);
+  }
+
+  // The alert's finding in the table of them.
+  showRow() {
+    const near = this.#meta?.findings.find((span) => span.last >= this.#at);
     if (near) scrollTable(near.id);
   }
 
@@ -146,7 +155,7 @@ class EcgStrip extends HTMLElement {
     this.#cited = { spans, at: same ? (this.#cited.at + 1) % spans.length : 0 };
     this.dataset.cited = JSON.stringify(this.#cited);
     this.#current = null;
-    this.#markRow();
+    this.markRow();
     this.#center(...spans[this.#cited.at]);
     this.#drawSoon();
     if (!inView(this)) this.scrollIntoView({ block: "center" });
@@ -161,7 +170,7 @@ class EcgStrip extends HTMLElement {
     this.#current = span.id;
     this.#cited = { spans: [], at: 0 };
     delete this.dataset.cited;
-    this.#markRow();
+    this.markRow();
     scrollTable(span.id);
     this.#drawSoon();
   }
@@ -182,7 +191,8 @@ class EcgStrip extends HTMLElement {
     this.#show(long ? this.#x(first) + this.scroll.clientWidth / 4 : (this.#x(first) + this.#x(last + 1)) / 2);
   }
 
-  #markRow() {
+  // In the table of findings, the row of the one that was stepped to.
+  markRow() {
     for (const row of document.querySelectorAll("[data-finding]")) {
       row.classList.toggle("current", row.dataset.finding === this.#current);
     }
@@ -233,7 +243,7 @@ class EcgStrip extends HTMLElement {
     this.#layout();
     this.#describe(choice.value);
     this.#calipers.place(this.#paper());
-    this.#map.draw(this.#meta, this.#samples[0]);
+    requestAnimationFrame(() => this.#map.draw(this.#meta, this.#samples[0])); // the strip itself comes first
   }
 
   #layout() {
@@ -297,12 +307,16 @@ class EcgStrip extends HTMLElement {
     this.#drawing = true;
     requestAnimationFrame(() => {
       this.#drawing = false;
-      const begin = performance.now();
-      this.#draw();
-      this.drawMs = performance.now() - begin;
-      this.dataset.ready = "";
-      this.dispatchEvent(new Event("drawn", { bubbles: true }));
+      this.#drawNow();
     });
+  }
+
+  #drawNow() {
+    const begin = performance.now();
+    this.#draw();
+    this.drawMs = performance.now() - begin;
+    this.dataset.ready = "";
+    this.dispatchEvent(new Event("drawn", { bubbles: true }));
   }
 
   #draw() {

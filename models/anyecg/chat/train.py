@@ -171,7 +171,7 @@ def _learning(build: Callable[[], EcgChat], stage: int) -> EcgChat:
     net = build()
     adapters = [p for name, p in net.llm.named_parameters() if "lora_" in name]
     for parameter in adapters:
-        parameter.requires_grad_(stage > 1)
+        parameter.requires_grad_(stage != 1)
     if net.encoder is not None:
         net.encoder.requires_grad_(stage < STAGES[-1])
     return net

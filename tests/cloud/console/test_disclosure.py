@@ -29,6 +29,7 @@ from models.commands import Answer, PullRange, body_of
 from models.ecg import Clock, GapReason, Segment, read_only
 from models.ranges import Pulled, encode_range, reduced
 from models.wire import compress
+from tests.cloud.console.test_axe import found
 
 FS = 250.0
 PATCH, BOOT = "made", 1
@@ -159,6 +160,7 @@ def test_a_day_is_fetched_shown_at_once_and_a_minute_of_it_opens_at_25_mm_a_seco
     opened.wait_for_selector("ecg-strip[data-ready]")
     assert "60 s" in (opened.locator("ecg-strip").get_attribute("aria-label") or "")
     assert "25 mm/s" in opened.locator("ecg-strip .scale").inner_text()
+    assert found(opened) == []
 
 
 def test_nothing_is_drawn_where_nothing_is_and_why_is_said(edge: Edge, server: Any) -> None:

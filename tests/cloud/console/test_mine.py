@@ -232,6 +232,7 @@ def test_news_of_a_symptom_reach_the_ward_s_page(
     page.evaluate("window.sameDocument = true")
     store.symptoms.tell(eve, Told(kind="breathless", minutes="0"), time.time())
     expect(patch).to_contain_text("symptom: breathless")
+    expect(page.locator("#notes .kept")).to_contain_text("Symptom told, patch made: breathless, felt at ")
     assert page.evaluate("window.sameDocument") is True
 
 

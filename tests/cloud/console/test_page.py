@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from cloud.config import RetentionConfig
 from cloud.retention import Retention
@@ -37,6 +37,7 @@ def test_every_surface_carries_its_wording(page: Page, server: Any, commit: Comm
     commit()
     page.goto(server.url)
     page.wait_for_selector("ecg-strip[data-ready]")
+    page.wait_for_selector("[data-finding]")
     text = page.locator("body").inner_text()
     for sentence in (
         WORDING,
@@ -56,7 +57,7 @@ def test_the_bar_says_not_live_when_the_server_dies_and_goes_when_it_is_back(
 ) -> None:
     commit()
     page.goto(server.url)
-    page.wait_for_selector("ecg-strip[data-ready]")
+    page.wait_for_selector("[data-finding]")
     assert page.locator("#not-live").is_hidden()
     page.evaluate("window.sameDocument = true")
     (known,) = store.alerts()
@@ -78,6 +79,18 @@ def test_the_bar_says_not_live_when_the_server_dies_and_goes_when_it_is_back(
     assert page.evaluate("window.sameDocument") is True
     page.close()
     again.stop()
+
+
+def test_a_page_whose_script_does_not_come_says_that_it_is_not_live(
+    browser: Browser, server: Any, commit: Commit
+) -> None:
+    commit()
+    page = browser.new_page()
+    page.route("**/static/console.js", lambda route: route.abort())
+    page.goto(server.url)
+    page.wait_for_selector("ecg-strip[data-ready]")
+    page.wait_for_selector("#not-live", state="visible", timeout=10_000)
+    page.close()
 
 
 def test_a_patch_tells_its_age_and_what_was_not_analysed(
@@ -152,6 +165,7 @@ def test_an_alert_raised_again_is_shown_where_it_was_and_its_causes_stay_within_
     before = commit(rule="6 or more ventricular beats within 60 s", priority=Priority.LOW)
     page.goto(server.url)
     page.wait_for_selector("ecg-strip[data-ready]")
+    page.wait_for_selector("[data-state=seen]")
     after = commit(5, begin=5, at=26_000)
     page.wait_for_selector(f'ecg-strip[data-episode="{after.episode_id}"][data-ready]')
     page.locator("[data-cause]", has_text="6 or more ventricular beats").click()
@@ -180,6 +194,7 @@ def test_the_reader_keeps_strip_table_and_focus_where_they_were(
     commit(spans=spans, at=2000)
     page.goto(server.url)
     page.wait_for_selector("ecg-strip[data-ready]")
+    page.wait_for_selector("[data-finding]")
     page.locator("[data-alert] button").first.focus()
     places = """() => [".scroll", ".table"].map((name) => document.querySelector(name).scrollLeft
       + document.querySelector(name).scrollTop)"""
@@ -270,7 +285,7 @@ def test_an_open_page_reloads_where_events_between_are_kept_no_more(
 ) -> None:
     commit()
     page.goto(server.url)
-    page.wait_for_selector("ecg-strip[data-ready]")
+    page.wait_for_selector("[data-finding]")
     page.evaluate("document.documentElement.dataset.before = ''")
     server.stop()
     for _ in range(3):
