@@ -2,7 +2,8 @@
 
 The pyramid has three levels: samples, columns, minutes. Columns are painted from whatever is here, pulled
 stretches and parts of episodes, coarse ones first; a column that several of them know is as high as all say.
-What is nowhere here is unknown until the edge has answered for that time; then it was not recorded.
+What is nowhere here is unknown until the edge has answered for that time; then it was evicted there, or not
+recorded.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ PER_MINUTE = 600
 NOTHING = -32768  # in a column without a value
 STATES = ("unknown", "held", "missing", *(str(reason) for reason in GapReason))
 UNKNOWN, HELD, MISSING = range(3)
-NOT_RECORDED = STATES.index(str(GapReason.NOT_RECORDED))
+NOT_RECORDED, EVICTED = (STATES.index(str(why)) for why in (GapReason.NOT_RECORDED, GapReason.EVICTED))
 
 Span = tuple[float, float]  # Unix seconds
 
@@ -145,10 +146,12 @@ class Columns:
         edges = [0, *(np.flatnonzero(np.diff(row)) + 1).tolist(), PER_MINUTE]
         return [(a, b - a, STATES[row[a]]) for a, b in pairwise(edges)]
 
-    def answered(self, spans: Sequence[Span]) -> None:
-        """The edge has sent all that it has of these times: what is still unknown was not recorded."""
-        told = self._within(spans) & (self.states == UNKNOWN)
-        self.states[told] = NOT_RECORDED
+    def answered(self, spans: Sequence[Span], evicted: Sequence[Span]) -> None:
+        """The edge has sent all that it has of these times: what is still unknown made room there for what
+        was newer, or was not recorded."""
+        unknown = self.states == UNKNOWN
+        self.states[self._within(spans) & unknown] = NOT_RECORDED
+        self.states[self._within(evicted) & unknown] = EVICTED
 
     def hide(self, spans: Sequence[Span]) -> None:
         """All but these times."""

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -36,6 +36,7 @@ ON_THE_WAY = 60  # messages; beyond, a pull waits
 SOURCE = "symptom"  # of the marker
 LATE = "The moment had passed: what was recorded around it is sent, and is not analysed."
 NOTHING = "Nothing of it was recorded here."
+GONE = "What was recorded of it has made room for what is newer."
 
 Row = dict[str, Any]
 Do = Callable[[Row], Awaitable[Answer | None]]
@@ -196,13 +197,14 @@ class Commands:
             self._pulling[row["id"]] = await asyncio.to_thread(self._pieces, row["dev"], pull)
         pieces = self._pulling[row["id"]]
         if not pieces:
-            return _nothing(row["id"])
+            return _nothing(row["id"], self._recorded.gone(row["dev"], pull))
         if row["reached"] < len(pieces):
             await self._send(row, pieces[row["reached"]], pull, row["reached"])
             return None
         if self._box.holds_range(self._sent.setdefault(row["id"], self._box.counter("sequence"))):
             return None
-        return Answer(id=row["id"], state="done", told={"stretches": _told(pieces)})
+        gone = self._recorded.gone(row["dev"], pull)
+        return Answer(id=row["id"], state="done", told={"stretches": _told(pieces), "evicted": gone})
 
     async def _send(self, row: Row, piece: Stretch, pull: PullRange, number: int) -> None:
         """Through the outbox."""
@@ -229,9 +231,10 @@ def _told(pieces: list[Stretch]) -> list[list[int]]:
     return list(out.values())
 
 
-def _nothing(me: str) -> Answer:
+def _nothing(me: str, gone: Sequence[tuple[float, float]] = ()) -> Answer:
     """Looked for, and not there: which the cloud may show, other than what failed."""
-    return Answer(id=me, state="refused", reason=NOTHING, told={"stretches": []})
+    reason = GONE if gone else NOTHING
+    return Answer(id=me, state="refused", reason=reason, told={"stretches": [], "evicted": gone})
 
 
 def _refusal(me: str, reason: str) -> Answer:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from edge.ledger import Evicted, evicted_of
 from edge.records import Head, Kind, Page, Record, Scan, boot_key, pages, scan
+from models.commands import PullRange
 from models.ecg import Clock, Gap, GapReason, Marker, SampleBlock, read_only
 from models.errors import PayloadError, RecordingError
 from models.wire import decompress
@@ -88,6 +89,17 @@ class Recorded:
             size=sum(one.end for one in found),
             damaged=sum(len(one.damaged) for one in found),
         )
+
+    def gone(self, patch_id: str, pull: PullRange) -> list[tuple[float, float]]:
+        """What was evicted of a patch between the two moments of a pull, Unix seconds."""
+        if pull.begin is None or pull.end is None:
+            return []
+        return [
+            (max(one.from_utc, pull.begin), min(one.to_utc, pull.end))
+            for one in self.evicted()
+            if one.patch_id == patch_id and one.from_utc is not None and one.to_utc is not None
+            if one.from_utc < pull.end and one.to_utc >= pull.begin
+        ]
 
     def evicted(self) -> list[Evicted]:
         return evicted_of(self.folder)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, field_validator, model_validator
 
 from models.errors import PayloadError
 from models.wire import LAST_UTC, Index, checked, pack, unpack
@@ -23,6 +23,7 @@ MAX_ANSWER = 65_536  # bytes
 
 Unix = Annotated[FiniteFloat, Field(ge=0, lt=LAST_UTC)]  # seconds
 Id = Annotated[str, Field(pattern="^[A-Z2-7]{26}$")]
+_SPANS = TypeAdapter(list[tuple[Unix, Unix]])
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -84,7 +85,13 @@ class Answer(BaseModel):
     id: Id
     state: Literal["done", "refused"]
     reason: Annotated[str, Field(max_length=500)] = ""  # of a refusal, or how it was done
-    told: dict[str, Any] = {}  # what more there is to say
+    told: dict[str, Any] = {}  # what more there is to say; `evicted` times are Unix seconds
+
+    @field_validator("told")
+    @classmethod
+    def _times(cls, told: dict[str, Any]) -> dict[str, Any]:
+        _SPANS.validate_python(told.get("evicted", []))
+        return told
 
 
 BODIES: dict[str, type[Mark | PullRange]] = {"mark": Mark, "pull-range": PullRange}

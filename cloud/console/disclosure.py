@@ -32,6 +32,7 @@ MINUTE_S = 60.0
 ROWS = 60  # on the page at once
 NOT_HERE = "The samples of this minute are not here yet."
 NOTHING = "Nothing of this minute was recorded."
+GONE = "What was recorded of this minute made room at the edge for what is newer."
 SETTLE_S = 5.0  # what an edge has received is on its disk, and so can be asked for
 BACKFILL_S = 600.0  # what a patch was not heard in may still come
 USUAL_FS = 250.0  # of a patch that has not said it
@@ -106,7 +107,9 @@ def _levels(routes: APIRouter) -> None:
         strip = _strip(seen, patch_id, at)
         if strip is None:
             over = _sent_whole(seen, patch_id, at)
-            return JSONResponse({"detail": NOTHING if over else NOT_HERE, "over": over}, 202)
+            gone = any(begin < at + MINUTE_S and at < end for begin, end in _evicted(seen, patch_id))
+            why = NOT_HERE if not over else GONE if gone else NOTHING
+            return JSONResponse({"detail": why, "over": over}, 202)
         return JSONResponse(_drawn(seen, patch_id, at, strip))
 
     @routes.get(
@@ -170,7 +173,7 @@ def _overview(seen: Seen, patch_id: str, begin: float, end: float, lead: str | N
         columns.paint(piece)
     for row in summaries:
         columns.outline(row, lead)
-    columns.answered(_answered(seen, patch_id))
+    columns.answered(_answered(seen, patch_id), _evicted(seen, patch_id))
     columns.hide(seen.spans(Action.SEE, patch_id, begin, end))
     waiting = [asked for asked in seen.asked(patch_id) if asked.state is State.WAITING]
     return {
@@ -190,7 +193,7 @@ def _rows(seen: Seen, patch_id: str, begin: float, minutes: int, lead: str | Non
     columns = Columns(begin, minutes)
     for piece in pieces(pulled, parts, lead):
         columns.paint(piece)
-    columns.answered(_answered(seen, patch_id))
+    columns.answered(_answered(seen, patch_id), _evicted(seen, patch_id))
     columns.hide(seen.spans(Action.SEE, patch_id, begin, end))
     values = columns.ordered().reshape(minutes, 2 * PER_MINUTE)
     return {
@@ -263,6 +266,11 @@ def _sent_whole(seen: Seen, patch_id: str, at: float) -> bool:
 def _answered(seen: Seen, patch_id: str) -> list[Span]:
     """Times of which the edge has sent all that there will ever be."""
     return [(begin, min(end, asked_at - BACKFILL_S)) for begin, end, _, asked_at in _pulled(seen, patch_id)]
+
+
+def _evicted(seen: Seen, patch_id: str) -> list[Span]:
+    """Times of which the edge has said that they made room for what is newer."""
+    return [(begin, end) for asked in seen.asked(patch_id) for begin, end in asked.told.get("evicted", ())]
 
 
 def _pulled(seen: Seen, patch_id: str) -> Iterator[tuple[float, float, int, float]]:

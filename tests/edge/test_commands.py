@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge import commands as commands_module
-from edge.commands import LATE, NOTHING, Commands
+from edge.commands import GONE, LATE, NOTHING, Commands
 from edge.intake import Intake
 from edge.outbox import Outbox
 from edge.recorded import Recorded
@@ -333,6 +333,22 @@ async def test_what_was_evicted_comes_as_that(edge: Edge) -> None:
     await edge.work()
     assert {str(why) for one in pulled(edge) for _, _, why in one.gaps} == {"evicted", "not recorded"}
     assert pulled(edge)[0].first == 3400 * FS
+
+
+async def test_a_boot_of_which_nothing_is_left_is_not_called_unrecorded(edge: Edge) -> None:
+    edge.hear(0, 20)
+    edge.recorder.store()
+    edge.hear(100, 120, boot=2)
+    edge.recorder.store()
+    edge.recorder.close()
+    assert edge.recorder._shelf.evict("the budget is used up")
+    assert [boot for _, boot in edge.recorded.boots()] == [2]
+    first = edge.recorded.evicted()[0]
+    assert first.from_utc is not None
+    await edge.ask("pull-range", {"begin": NOW - 10, "end": first.from_utc + 10, "resolution": 1}, "pull")
+    (answer,) = edge.said
+    assert (answer.state, answer.reason) == ("refused", GONE)
+    assert answer.told == {"stretches": [], "evicted": [[first.from_utc, first.from_utc + 10]]}
 
 
 async def test_a_day_that_was_nowhere_recorded_is_refused_and_a_stretch_too_long_too(edge: Edge) -> None:

@@ -130,7 +130,8 @@ def test_a_day_is_fetched_shown_at_once_and_a_minute_of_it_opens_at_25_mm_a_seco
     opened: Page, edge: Edge, server: Any
 ) -> None:
     assert opened.locator("#here").inner_text() == "0 of 1440 minutes here, 0 with gaps, 1440 not fetched."
-    opened.click("#fetch")
+    with opened.expect_response("**/fetch?**"):
+        opened.click("#fetch")
     opened.wait_for_selector("#fetch[disabled]")
     assert edge.answer() == 1
     opened.wait_for_selector("#fetch:not([disabled])", timeout=20_000)
@@ -183,6 +184,34 @@ def test_nothing_is_drawn_where_nothing_is_and_why_is_said(edge: Edge, server: A
     beats = values[700:].reshape(-1, 20)  # a second each
     assert beats.max(axis=1).tolist() == [second_of_ecg().max()] * 25
     assert beats.min(axis=1).tolist() == [second_of_ecg().min()] * 25
+
+
+def test_what_made_room_at_the_edge_is_not_called_unrecorded(
+    server: Any, store: SqliteStore, beat: Callable[..., None]
+) -> None:
+    beat()
+    asked = {"from": BEGIN, "seconds": 3600, "full": True}
+    assert httpx.post(f"{server.url}/api/patches/{PATCH}/fetch", params=asked).status_code == 200
+    told = {"stretches": [], "evicted": [(BEGIN + 600, BEGIN + 1200)]}
+    for one in store.commands.of_patch(PATCH):
+        store.commands.answered(PATCH, Answer(id=one.id, state="refused", told=told), now=time.time())
+    day = httpx.get(f"{server.url}/api/patches/{PATCH}/disclosure", params={"day": str(DAY)}).json()
+    states = [state for _, _, state in day["minutes"]]
+    assert states[:60] == ["not recorded"] * 10 + ["evicted"] * 10 + ["not recorded"] * 40
+    said = [
+        httpx.get(f"{server.url}/api/patches/{PATCH}/minutes/{BEGIN + 60 * minute}").json()["detail"]
+        for minute in (5, 15)
+    ]
+    assert said == [
+        "Nothing of this minute was recorded.",
+        "What was recorded of this minute made room at the edge for what is newer.",
+    ]
+
+
+@pytest.mark.parametrize("evicted", [7, [[1.0]], [["a", "b"]], [[-1.0, 2.0]]])
+def test_an_answer_with_times_that_are_none_is_no_answer(evicted: Any) -> None:
+    with pytest.raises(ValueError, match="told"):
+        Answer(id="A" * 26, state="done", told={"evicted": evicted})
 
 
 def test_what_is_offline_is_said_and_another_wards_patch_does_not_exist(
