@@ -167,7 +167,7 @@ def _same(net: EcgChat) -> EcgChat:
 
 def _learning(build: Callable[[], EcgChat], stage: int) -> EcgChat:
     """What learns in a stage, as in the paper: all of a model from scratch; beside a given language model the
-    connector always, its adapter from stage 2 on, the encoder until then."""
+    connector always, its adapter but in stage 1, the encoder before stage 3."""
     net = build()
     adapters = [p for name, p in net.llm.named_parameters() if "lora_" in name]
     for parameter in adapters:

@@ -162,7 +162,7 @@ def llm(tmp_path: Path) -> Path:
     return tmp_path / "llm"
 
 
-def test_an_adapter_is_trained_from_stage_2_on_and_resumes(
+def test_an_adapter_is_trained_but_in_stage_1_and_resumes(
     tmp_path: Path, llm: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("models.training.CHECKPOINT_EVERY", 4)
