@@ -51,10 +51,6 @@ DELETED = " union all ".join(
     for kind in ("segment", "report", "alert")
 )
 UNTOLD = f"select kind, id from ({STORED}) union {DELETED} except select kind, id from ({CREATED})"  # noqa: S608
-KEPT = f"""
-(report_id is null
-or report_id not in (select report_id from audit where what = '{What.DELETED}' and report_id is not null))
-"""  # noqa: S608
 GONE = f"""
 select kind, id, max(number) from ({CREATED})
 where (kind, id) not in (select kind, id from ({STORED}) union {DELETED}) group by kind, id order by 3
@@ -278,7 +274,7 @@ def _written(db: sqlite3.Connection) -> Iterator[Problem]:
     """What people wrote, where it is not as its row tells; a signature's hash is that of its text."""
     for table, whats in WRITTEN.items():
         told = {}
-        for row in db.execute(f"{ROWS} where what in (?, ?) and {KEPT} order by number", whats):
+        for row in db.execute(f"{ROWS} where what in (?, ?) order by number", whats):
             details = details_of(row)
             told[str(details.get(table))] = row["number"], details
         there = db.execute("select 1 from sqlite_master where name = ?", [table]).fetchone()

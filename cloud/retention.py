@@ -34,6 +34,11 @@ limit ?
 """
 """Episodes that have come, were analysed and are over; an alert that is suppressed can be undone."""
 
+UNTOUCHED = """
+select episode_id from reports
+except select episode_id from revisions except select episode_id from signatures
+"""  # what a person wrote or signed rests on its report, and stays
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plain:
@@ -102,11 +107,7 @@ class Retention:
 
     def _episodes(self, db: Database, name: str, before: float, rule: str, now: float) -> tuple[int, int]:
         """(segments or reports that went, episodes)."""
-        held = (
-            "s.deleted_at is null"
-            if name == "samples"
-            else "s.episode_id in (select episode_id from reports)"
-        )
+        held = "s.deleted_at is null" if name == "samples" else f"s.episode_id in ({UNTOUCHED})"
         episodes = [row["episode_id"] for row in self._memory.all(GOING.format(held), before, EPISODES)]
         take = self._samples if name == "samples" else self._reports
         return sum(take(db, episode, rule, now) for episode in episodes), len(episodes)

@@ -255,6 +255,8 @@ def _interface(app: FastAPI, store: SqliteStore) -> None:
         e = _known(seen.episode(episode_id), episode_id)
         counts = np.zeros((len(e.leads), e.last + 1 - e.first), dtype="<i4")
         for part in seen.parts(episode_id):
+            if part.first < e.first or part.last > e.last:
+                continue  # it came meanwhile, and its news bring it
             counts[:, part.first - e.first : part.last + 1 - e.first] = part.counts
         return Response(counts.tobytes(), media_type="application/octet-stream")
 

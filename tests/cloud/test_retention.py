@@ -19,9 +19,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloud.audit_check import verify
+from cloud.chain import sha256_of_text
 from cloud.config import RetentionConfig
 from cloud.docket import Called
 from cloud.retention import DAY_S, Retention
+from cloud.roles import Person, Role
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Outcome, Receipt
 from models.ecg import Clock, Segment, make_id, read_only, row_id
@@ -228,6 +230,27 @@ def test_what_an_alert_stands_on_stays_until_it_is_resolved(
     gone = Retention(store, EVERYTHING).sweep(NOW)
     assert (gone["samples"], gone["reports"]) == ((1, 1) if answer == "resolved" else (0, 0))
     assert bool(store.parts(part.episode_id)) is (answer != "resolved")
+    assert sound(store, tmp_path)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_report_that_a_person_edited_or_signed_stays_with_what_was_written(
+    store: SqliteStore, kept: Callable[..., Segment], tmp_path: Path, signed: bool
+) -> None:
+    part, untouched = kept(OLD), kept(OLD, begin=5000)
+    report = store.report(part.episode_id)
+    assert report is not None
+    weber = Person(name="weber", role=Role.CLINICIAN)
+    rests = sha256_of_text(report.narrative)
+    if signed:
+        done = {"sha256": rests, "version": 0, "for_patient": "All well."}
+        store.signing.sign(part.episode_id, weber, now=OLD, **done)
+    else:
+        done = {"rests_on": rests, "version": 0}
+        store.signing.revise(part.episode_id, weber, ["1 early beat."], now=OLD, **done)
+    assert Retention(store, EVERYTHING).sweep(NOW)["reports"] == 1
+    assert store.report(part.episode_id) == report
+    assert store.report(untouched.episode_id) is None
     assert sound(store, tmp_path)
 
 

@@ -78,9 +78,13 @@ export class Alarm {
   }
 
   #allow(event) {
-    if (this.#context || !navigator.userActivation?.isActive) return;
-    this.#context = new AudioContext();
+    if (this.#context?.state === "running" || !navigator.userActivation?.isActive) return;
     this.#allowed = event.timeStamp;
+    if (this.#context) {
+      this.#context.resume().catch(() => {}); // silenced since: the screen was locked, or a loudspeaker went
+      return;
+    }
+    this.#context = new AudioContext();
     this.#context.addEventListener("statechange", () => {
       this.#show();
       if (this.#context?.state === "running") this.#again();

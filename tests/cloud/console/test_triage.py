@@ -234,6 +234,26 @@ def test_a_high_alert_sounds_and_marks_the_tab_and_sound_off_is_seen_and_kept(
     expect(sound).to_have_text("Sound off")
 
 
+def test_a_sound_that_the_machine_silenced_is_said_and_comes_back_with_a_key(page: Page, server: Any) -> None:
+    page.add_init_script(
+        "const Usual = AudioContext; window.AudioContext = class extends Usual {"
+        "constructor() { super(); window.context = this; } };"
+    )
+    page.goto(server.url)
+    sound = page.locator("#sound")
+    sound.click()
+    expect(sound).to_have_text("Sound on", timeout=SLOW)
+    page.evaluate("context.suspend()")  # as a locked screen does
+    expect(sound).to_have_text("No sound yet: click or press a key", timeout=SLOW)
+    page.keyboard.press("Shift")
+    page.keyboard.press("j")
+    expect(sound).to_have_text("Sound on", timeout=SLOW)
+    page.evaluate("context.suspend()")
+    expect(sound).to_have_text("No sound yet: click or press a key", timeout=SLOW)
+    sound.click()  # brings it back, and does not turn it off
+    expect(sound).to_have_text("Sound on", timeout=SLOW)
+
+
 def test_a_high_burst_has_ten_pulses_and_a_medium_one_three(page: Page, server: Any) -> None:
     page.goto(server.url)
     heard = page.evaluate("""async () => {
