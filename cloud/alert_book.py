@@ -36,7 +36,7 @@ from cloud.docket import Closed, Docket, told
 from cloud.memory import Memory
 from cloud.patient_rules import PatientRules
 from cloud.quiet import quiet_rule
-from cloud.rows import ALERT, Row, standing_of, standing_row, stored_alert, timing_columns
+from cloud.rows import ALERT, Row, sampled_at, standing_of, standing_row, stored_alert, timing_columns
 from cloud.store import Outcome, StoredAlert, finding_sets
 from models.errors import AnyEcgError
 from models.sqlite import Database
@@ -88,17 +88,19 @@ class AlertBook:
             for f, _ in finding_sets(outcome)
             if f.first <= segment["last"] and f.last >= segment["first"]
         }
-        for row in self._rows_of(patch_id, at, "state = 'acknowledged'"):
+        for row in self._rows_of(patch_id, at, outcome.episode_id, "state = 'acknowledged'"):
             if standing_of(row).alert.label in shown:
                 self._apply(db, row, Recur(), now)
 
     def docket(self, patch_id: str, at: float, episode_id: str = "") -> Docket:
-        """Alerts, not resolved or telling of this episode, of the patient who had the patch `at`."""
+        """Alerts, not resolved, of the patient who had the patch `at`, and all that tell of this episode."""
+        episode_id = episode_id or "no episode"
         rows = self._rows_of(
             patch_id,
             at,
+            episode_id,
             "(state != 'resolved' or instr(alert, ?) > 0) order by priority desc, shown_at desc, id",
-            episode_id or "no episode",
+            episode_id,
         )
         standing = [standing_of(row) for row in rows]
         opened = [s.alert for s in standing if s.state in OPEN]
@@ -283,10 +285,13 @@ class AlertBook:
     def _rows(self, where: str, *values: object) -> list[Row]:
         return self._memory.all(f"select * from alerts where {where}", *values)  # noqa: S608
 
-    def _rows_of(self, patch_id: str, at: float, where: str, *values: object) -> list[Row]:
-        """Of whom the patch was on at that time: evidence of one patient joins no alert of another."""
-        held = "patch_id = ? and coalesce(sampled_at, shown_at) >= ? and coalesce(sampled_at, shown_at) < ?"
-        return self._rows(f"{held} and {where}", patch_id, *tenure(self._memory, patch_id, at), *values)
+    def _rows_of(self, patch_id: str, at: float, episode_id: str, where: str, *values: object) -> list[Row]:
+        """Of whom the patch was on at that time, because evidence of one patient joins no alert of another;
+        and of the episode, because it may go on in other hands and what it told there is told."""
+        begin, end = tenure(self._memory, patch_id, at)
+        held = "coalesce(sampled_at, shown_at) >= ? and coalesce(sampled_at, shown_at) < ?"
+        theirs = f"patch_id = ? and ({held} or instr(alert, ?) > 0)"
+        return self._rows(f"{theirs} and {where}", patch_id, begin, end, episode_id, *values)
 
     def _began(self, episode_id: str, now: float) -> float:
         """When the episode was recorded; where its clock is not known, now."""
@@ -294,9 +299,8 @@ class AlertBook:
             "select first, utc_0, clock_fs from segments where episode_id = ? order by first limit 1",
             episode_id,
         )
-        if first is None or first["utc_0"] is None or not first["clock_fs"]:
-            return now
-        return float(first["utc_0"] + first["first"] / first["clock_fs"])
+        began = None if first is None else sampled_at(first, first["first"])
+        return now if began is None else began
 
     def _row(self, alert_id: str) -> Row | None:
         return self._memory.one("select * from alerts where id = ?", alert_id)

@@ -12,10 +12,12 @@ import pytest
 
 from cloud.alert_book import UnknownAlertError
 from cloud.alerts import RESOLVE_S, StaleError, Standing, State
+from cloud.assignments import Assignments
 from cloud.audit_check import verify
 from cloud.calling import Cause, call
 from cloud.config import EscalationStep, RuleConfig
 from cloud.quiet import RefusedError, Thresholds, quieted
+from cloud.roles import LOCAL
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Outcome
 from models.ecg import Segment, make_id
@@ -25,6 +27,7 @@ from models.wire import encode_segment
 
 MakePart = Callable[..., Segment]
 Say = Callable[..., Segment]
+Assign = Callable[[str, float], object]
 LOW = Cause(priority=Priority.LOW, label="V", at=10, rule="low")
 MEDIUM = Cause(priority=Priority.MEDIUM, label="AFIB", at=20, rule="medium")
 HIGH = Cause(priority=Priority.HIGH, label="VF", at=30, rule="high")
@@ -80,6 +83,18 @@ def say(store: SqliteStore, make_part: MakePart) -> Say:
         outcome = Outcome(episode_id=part.episode_id, findings=found, open=(), reports=(), judge=judge)
         assert store.finish(job, outcome, now=now)
         return part
+
+    return put
+
+
+@pytest.fixture
+def assign(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> Assign:
+    """Puts patch p on a patient from that moment on."""
+
+    def put(patient: str, at: float) -> object:
+        with monkeypatch.context() as clock:
+            clock.setattr("cloud.assignments.time.time", lambda: at)
+            return Assignments(store).assign(LOCAL, "p", patient, "A")
 
     return put
 
@@ -220,6 +235,39 @@ def test_a_resolution_while_a_part_is_analysed_is_not_undone_by_it(
     assert store.finish(job, outcome, now=1013.0)
     states = {stored.alert.label: stored.standing.state for stored in store.alerts()}
     assert states == {"AFIB": State.RESOLVED, "VF": State.RAISED}
+
+
+@pytest.mark.parametrize("parts", [(0, 1, 2, 3), (2, 0, 1, 3)])
+def test_what_an_episode_tells_in_the_hands_that_it_went_on_in_is_told_once_and_stays_answered(
+    store: SqliteStore, say: Say, assign: Assign, parts: tuple[int, ...]
+) -> None:
+    """Part 0 was recorded before the patch was assigned, and may come after a part of then."""
+    assign("bert", 1001.0)
+    fibrillation = Cause(priority=Priority.HIGH, label="VF", at=150, rule="high")
+    for number in parts[:3]:
+        say(*(() if number == 0 and number == parts[0] else [fibrillation]), number=number)
+    assert [transition.did for transition in store.book.transitions(only(store).alert.id)] == ["raised"]
+    done = answer(store, only(store).alert.id)
+    store.book.resolve(done.alert.id, "ann", done.version, None, now=1020.0)
+    say(fibrillation, number=parts[3])
+    assert only(store).state is State.RESOLVED
+    later = Cause(priority=Priority.HIGH, label="VF", at=450, rule="high")
+    say(fibrillation, number=4, again=[later])
+    assert (store.open_alert("p", 1001.0) or done.alert).id != done.alert.id
+
+
+def test_an_episode_that_goes_on_in_other_hands_begins_the_hour_of_its_alert_anew(
+    store: SqliteStore, say: Say, assign: Assign
+) -> None:
+    assign("bert", 1001.0)
+    fibrillation = Cause(priority=Priority.HIGH, label="VF", at=150, rule="high")
+    for number in (0, 1):
+        say(*[fibrillation] * number, number=number)
+    answer(store, only(store).alert.id)
+    hear(store, 2000)
+    hear(store, 2100)
+    say(fibrillation, number=2, labels=["VF"])
+    assert only(store).quiet_s == 0
 
 
 @pytest.mark.parametrize("outbox", [0, 3])
