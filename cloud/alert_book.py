@@ -35,7 +35,7 @@ from cloud.deliveries import Deliveries, Delivery
 from cloud.docket import Closed, Docket, told
 from cloud.memory import Memory
 from cloud.patient_rules import PatientRules
-from cloud.quiet import quiet_rule
+from cloud.quiet import RefusedError, quiet_rule
 from cloud.rows import ALERT, Row, sampled_at, standing_of, standing_row, stored_alert, timing_columns
 from cloud.store import Outcome, StoredAlert, finding_sets
 from models.errors import AnyEcgError
@@ -143,6 +143,10 @@ class AlertBook:
         with self._memory.writing() as db:
             row = self._row_of(alert_id)
             alert = standing_of(row).alert
+            if self._left(row, now):
+                raise RefusedError(
+                    f"Patch {alert.patch_id} has changed hands since: acknowledge and resolve the alert."
+                )
             rule = quiet_rule(
                 alert.patch_id, alert.label, alert.priority, hours=hours, reason=reason, who=who, now=now
             )
@@ -292,6 +296,11 @@ class AlertBook:
         held = "coalesce(sampled_at, shown_at) >= ? and coalesce(sampled_at, shown_at) < ?"
         theirs = f"patch_id = ? and ({held} or instr(alert, ?) > 0)"
         return self._rows(f"{theirs} and {where}", patch_id, begin, end, episode_id, *values)
+
+    def _left(self, row: Row, now: float) -> bool:
+        """Whether the patch has changed hands since what an alert tells of."""
+        at = row["shown_at"] if row["sampled_at"] is None else row["sampled_at"]
+        return tenure(self._memory, row["patch_id"], at)[1] <= now
 
     def _began(self, episode_id: str, now: float) -> float:
         """When the episode was recorded; where its clock is not known, now."""

@@ -437,6 +437,50 @@ def test_a_patchs_own_thresholds_hold_from_when_they_were_set_and_keep_their_bou
             set_to(own, 300.0, reason)
 
 
+def test_a_quiet_rule_ends_with_the_hands_that_its_patient_was_in(
+    store: SqliteStore, say: Say, assign: Assign
+) -> None:
+    assign("anna", 900.0)
+    say(MEDIUM)
+    quiet = suppress(store, hours=100.0).alert
+    assign("bert", 2000.0)
+    assert store.patient_rules.at("p", 1999.0, RuleConfig()).quiet != ()
+    assert store.patient_rules.at("p", 2000.0, RuleConfig()).quiet == ()
+    say(MEDIUM, begin=1000, now=2100.0)  # of Anna, and late
+    assert only(store).state is State.SUPPRESSED
+    assert len(only(store).alert.history) == 2
+    for begin, whose in ((100_000, 2000.0), (99_950, 1999.0)):  # of the second one half is Anna's
+        say(Cause(priority=Priority.MEDIUM, label="AFIB", at=begin, rule="medium"), begin=begin, now=2100.0)
+        called = store.open_alert("p", whose)
+        assert called is not None
+        assert called.id != quiet.id
+
+
+def test_thresholds_end_with_the_hands_that_their_patient_was_in(
+    store: SqliteStore, say: Say, assign: Assign
+) -> None:
+    rules, base = store.patient_rules, RuleConfig()
+    assign("anna", 900.0)
+    own = Thresholds(patch_id="p", own={"slow_bpm": 34}, at=1010.0, who="ann", reason="Anna: athlete")
+    rules.set_thresholds(own, base)
+    assign("bert", 2000.0)
+    parts = [say(begin=begin, now=2100.0) for begin in (1000, 99_950, 100_000)]
+    assert [rules.of_part(part.id, base).thresholds.slow_bpm for part in parts] == [34.0, 40.0, 40.0]
+    assert rules.at("p", 2000.0, base).thresholds == base
+    assert rules.thresholds("p", 2000.0) is None
+
+
+def test_an_alert_of_a_patient_whom_the_patch_has_left_is_not_suppressed_for_the_next(
+    store: SqliteStore, say: Say, assign: Assign
+) -> None:
+    assign("anna", 900.0)
+    say(MEDIUM)
+    assign("bert", 2000.0)
+    with pytest.raises(RefusedError, match="Patch p has changed hands since: acknowledge and resolve"):
+        suppress(store, now=2000.0)
+    assert store.all("select * from quiet_rules") == []
+
+
 def test_an_alert_of_before_there_were_courses_is_raised_at_version_1_and_can_be_answered(
     tmp_path: Path, store: SqliteStore, say: Say
 ) -> None:
