@@ -168,9 +168,10 @@ class AlertBook:
     # -- what time does --------------------------------------------------------------------------------
 
     def hear(self, now: float) -> None:
-        """Count the recording that acknowledged alerts have behind them, by the heartbeats."""
+        """Count the recording that acknowledged alerts have behind them, by the heartbeats: what the patch
+        records in other hands says nothing of whom an alert is about."""
         for row in self._rows("state = 'acknowledged'"):
-            before, action = standing_of(row), self._heard(row)
+            before, action = standing_of(row), None if self._left(row, now) else self._heard(row)
             if action is not None and step(before, action, now)[0] != before:
                 with self._memory.writing() as db:
                     self._apply(db, self._row_of(row["id"]), action, now)

@@ -307,6 +307,19 @@ def test_the_label_seen_again_in_a_new_part_begins_the_hour_anew(store: SqliteSt
     assert only(store).state is State.ACKNOWLEDGED
 
 
+def test_what_another_patient_records_resolves_nothing(store: SqliteStore, say: Say, assign: Assign) -> None:
+    assign("anna", 900.0)
+    say(MEDIUM)
+    answer(store, only(store).alert.id)
+    hear(store, 2000)
+    assign("bert", 2100.0)
+    hear(store, 2000 + 2 * RESOLVE_S)
+    acknowledged = only(store)
+    assert acknowledged.state is State.ACKNOWLEDGED
+    done = store.book.resolve(acknowledged.alert.id, "ann", acknowledged.version, None, now=9900.0)
+    assert done.state is State.RESOLVED
+
+
 def test_an_unacknowledged_alert_outlives_any_recording(store: SqliteStore, say: Say) -> None:
     say(MEDIUM)
     hear(store, 2000)
