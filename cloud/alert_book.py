@@ -248,7 +248,7 @@ class AlertBook:
                 case Effect.LIFT:
                     assert before is not None
                     assert before.quiet is not None
-                    self._rules.end(db, before.quiet, who, reason or "undone", now)
+                    self._rules.end(db, before.quiet, who, reason or did, now)
 
     def _tell(self, standing: Standing, did: str, who: str, now: float) -> None:
         alert = standing.alert

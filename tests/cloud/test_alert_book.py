@@ -421,6 +421,19 @@ def test_undo_raises_what_was_suppressed_with_the_time_of_its_evidence_and_ends_
     assert (ended["ended_at"], ended["ended_by"], ended["ended_why"]) == (1300.0, "bob", "looks worse")
 
 
+@pytest.mark.parametrize(("reason", "why"), [("not AF after all", "not AF after all"), (None, "resolved")])
+def test_a_suppressed_alert_that_is_resolved_leaves_no_quiet_rule_in_force(
+    store: SqliteStore, say: Say, reason: str | None, why: str
+) -> None:
+    say(MEDIUM)
+    quiet = suppress(store)
+    store.book.resolve(quiet.alert.id, "bob", quiet.version, reason, now=1300.0)
+    (ended,) = store.all("select * from quiet_rules")
+    assert (ended["ended_at"], ended["ended_by"], ended["ended_why"]) == (1300.0, "bob", why)
+    say(MEDIUM, begin=1000, now=1400.0)
+    assert store.open_alert("p") is not None
+
+
 def test_a_refused_suppression_leaves_no_rule(store: SqliteStore, say: Say) -> None:
     say(MEDIUM)
     with pytest.raises(RefusedError, match="Look at the strip first"):
