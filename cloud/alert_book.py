@@ -190,14 +190,19 @@ class AlertBook:
         rows = self._memory.all("select * from alert_transitions where alert_id = ? order by id", alert_id)
         return [Transition(**row) for row in rows]
 
-    def current(self, patch_id: str) -> StoredAlert | None:
-        """What who follows a patch is told: its most urgent open alert, or else its newest."""
+    def current(self, patch_id: str, now: float) -> StoredAlert | None:
+        """What who follows a patch is told: the most urgent alert that nobody has answered, of whomever; or
+        else the most urgent acknowledged one, or the newest, of whom the patch is on now before others."""
+        begin, _ = tenure(self._memory, patch_id, now)
         row = self._memory.one(
             "select * from alerts where patch_id = ?"
-            " order by state in ('raised', 'seen', 'acknowledged') desc,"
-            " case when state in ('raised', 'seen', 'acknowledged') then priority end desc,"
+            " order by state in ('raised', 'seen') desc,"
+            " case when state in ('raised', 'seen') then priority end desc,"
+            " coalesce(sampled_at, shown_at) >= ? desc,"
+            " state = 'acknowledged' desc, case when state = 'acknowledged' then priority end desc,"
             " updated_at desc limit 1",
             patch_id,
+            begin,
         )
         return None if row is None else stored_alert(row)
 

@@ -507,6 +507,27 @@ def test_an_alert_of_a_patient_whom_the_patch_has_left_is_not_suppressed_for_the
     assert store.all("select * from quiet_rules") == []
 
 
+def test_who_follows_a_patch_hears_of_whom_it_is_on_now_once_nobody_elses_alert_calls(
+    store: SqliteStore, say: Say, assign: Assign
+) -> None:
+    def told() -> tuple[str, State]:
+        stored = store.book.current("p", 2200.0)
+        assert stored is not None
+        return stored.alert.label, stored.standing.state
+
+    assign("anna", 900.0)
+    say(HIGH)
+    anna = only(store).alert.id
+    assign("bert", 2000.0)
+    say(Cause(priority=Priority.MEDIUM, label="AFIB", at=100_020, rule="medium"), begin=100_000, now=2100.0)
+    (bert,) = {stored.alert.id for stored in store.alerts()} - {anna}
+    assert told() == ("VF", State.RAISED)
+    answer(store, anna, now=2110.0)
+    assert told() == ("AFIB", State.RAISED)
+    answer(store, bert, now=2120.0)
+    assert told() == ("AFIB", State.ACKNOWLEDGED)
+
+
 def test_an_alert_of_before_there_were_courses_is_raised_at_version_1_and_can_be_answered(
     tmp_path: Path, store: SqliteStore, say: Say
 ) -> None:
