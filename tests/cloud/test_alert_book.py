@@ -16,7 +16,7 @@ from cloud.assignments import Assignments
 from cloud.audit_check import verify
 from cloud.calling import Cause, call
 from cloud.config import EscalationStep, RuleConfig
-from cloud.quiet import RefusedError, Thresholds, quieted
+from cloud.quiet import RefusedError, Thresholds, quiet_rule, quieted
 from cloud.roles import LOCAL
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Outcome
@@ -377,6 +377,25 @@ def test_what_a_quiet_rule_covers_is_kept_and_counted_in_its_own_alert_and_calls
     )
     assert waiting(store, first) == []
     assert store.open_alert("p") is None
+
+
+def test_the_audit_tells_how_an_alert_came_that_a_quiet_rule_kept_from_calling(
+    tmp_path: Path, store: SqliteStore, say: Say
+) -> None:
+    rule = quiet_rule("p", "AFIB", Priority.MEDIUM, hours=1, reason="known", who="ann", now=900.0)
+    with store.writing() as db:
+        store.patient_rules.add(db, rule)
+    say(MEDIUM)
+    quiet = only(store)
+    assert (quiet.state, quiet.version) == (State.SUPPRESSED, 1)
+    store.book.undo(quiet.alert.id, "bob", 1, None, now=1200.0)
+    suppress(store, now=1300.0)
+    store.note_head(now=1400.0)
+    assert verify(str(tmp_path / "cloud.db"))["problems"] == []
+    with store.writing() as db:
+        db.execute("delete from alerts")
+    gone = verify(str(tmp_path / "cloud.db"))["problems"]
+    assert [problem["kind"] for problem in gone] == ["not in the store"]
 
 
 def test_a_part_is_judged_by_the_rules_of_its_commit_however_late_it_is_analysed(
