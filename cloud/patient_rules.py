@@ -8,6 +8,7 @@ was on when they were set, and hold for nothing that it records in other hands.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -31,10 +32,8 @@ class PatientRules:
         self._memory, self._audit = memory, audit
 
     def of_part(self, segment_id: str, base: RuleConfig) -> InForce:
-        """Those in force when the part was committed, of whom it was recorded from; none for a part of two.
-
-        `base` is what cloud.toml says.
-        """
+        """Those in force when the part was committed, of whom the patch was on when it was recorded; none for
+        a part of two patients. `base` is what cloud.toml says."""
         columns = "patch_id, first, last, utc_0, clock_fs, received_at"
         row = self._memory.one(f"select {columns} from segments where id = ?", segment_id)  # noqa: S608
         if row is None:
@@ -59,7 +58,10 @@ class PatientRules:
             moment,
             moment,
         )
-        thresholds = base.model_copy(update=dict(own.own)) if own else base
+        thresholds = base
+        if own is not None:
+            with contextlib.suppress(ValidationError):  # set when the bounds were wider: as if it never was
+                thresholds = _with(own, base)
         return InForce(thresholds=thresholds, quiet=tuple(_quiet(row) for row in rows))
 
     def quiet(self, rule_id: int) -> QuietRule:
@@ -92,7 +94,7 @@ class PatientRules:
         if not new.reason.strip():
             raise RefusedError("A change of thresholds needs a reason.")
         try:
-            checked = RuleConfig.model_validate({**base.model_dump(), **new.own})
+            checked = _with(new, base)
         except ValidationError as error:
             first = error.errors()[0]
             raise RefusedError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
@@ -121,6 +123,10 @@ class PatientRules:
             " where id = ? and ended_at is null",
             [now, who, reason, rule_id],
         )
+
+
+def _with(new: Thresholds, base: RuleConfig) -> RuleConfig:
+    return RuleConfig.model_validate({**base.model_dump(), **new.own})
 
 
 def _quiet(row: Row) -> QuietRule:

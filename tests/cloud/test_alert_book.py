@@ -475,6 +475,10 @@ def test_a_patchs_own_thresholds_hold_from_when_they_were_set_and_keep_their_bou
     assert rules.at("q", 150.0, base) == rules.at("p", 99.0, base)
     for own, reason, sentence in (
         ({"pause_s": 1.0}, "why not", "pause_s"),
+        ({"pause_s": 9999}, "why not", "pause_s"),
+        ({"vt_beats": 100_000}, "why not", "vt_beats"),
+        ({"fast_bpm": float("inf")}, "why not", "fast_bpm"),
+        ({"slow_bpm": float("nan")}, "why not", "slow_bpm"),
         ({"slow": 34}, "why not", "slow"),
         ({"slow_bpm": 34}, " ", "reason"),
     ):
@@ -499,6 +503,13 @@ def test_a_quiet_rule_ends_with_the_hands_that_its_patient_was_in(
         called = store.open_alert("p", whose)
         assert called is not None
         assert called.id != quiet.id
+
+
+def test_thresholds_that_were_set_when_the_bounds_were_wider_hold_no_more(store: SqliteStore) -> None:
+    wide = {"patch_id": "p", "own": '{"pause_s": 9999.0}', "at": 100.0, "who": "ann", "reason": "noise"}
+    with store.writing() as db:
+        db.table("thresholds").insert(wide)
+    assert store.patient_rules.at("p", 200.0, RuleConfig()).thresholds == RuleConfig()
 
 
 def test_thresholds_end_with_the_hands_that_their_patient_was_in(
