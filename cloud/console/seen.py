@@ -129,10 +129,11 @@ class Seen:
         held = self._store.segments_between(patch_id, begin, end) if theirs else []
         return [one for one in held if _touches(theirs, *_utcs(one))]
 
-    def asked(self, patch_id: str) -> list[Asked]:
-        """Of the patch's edge, newest first; where the patch is theirs, or was."""
-        asked = self._store.commands.of_patch(patch_id, 1000)
-        return [one for one in asked if self._sees(Action.SEE, patch_id, one.asked_at)]
+    def pulls(self, patch_id: str, begin: float, end: float) -> list[Asked]:
+        """See `cloud.commands.Commands.pulls`; theirs by what they are about, whoever asked when."""
+        theirs = self.spans(Action.SEE, patch_id, begin, end)
+        held = self._store.commands.pulls(patch_id, begin, end) if theirs else []
+        return [one for one in held if _touches(theirs, one.body["begin"], one.body["end"])]
 
     def parts(self, episode_id: str) -> list[Segment]:
         return self._store.parts(episode_id) if self.episode(episode_id) else []
