@@ -124,7 +124,7 @@ class StoredFinding:
 class StoredAlert:
     """An alert and when it came."""
 
-    standing: Standing  # alert.history: mappings with episode_id, boot_id, label, rule, priority, at, utc
+    standing: Standing  # alert.history: rows of episode_id, boot_id, label, rule, priority, at, utc, quiet
     timing: Timing  # of the first time it was raised
     updated_at: float  # newest evidence
 

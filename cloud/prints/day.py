@@ -23,7 +23,7 @@ from cloud.prints.sections import (
     said_of,
     signed_texts,
 )
-from cloud.prints.stays import DAY_S, Day, calls, gathered
+from cloud.prints.stays import DAY_S, Day, calls, gathered, quieted
 from cloud.prints.strip import Style
 from cloud.prints.tracing import of_episode
 from cloud.prints.typeset import Block, Document, caution, heading, note, pairs, table
@@ -223,14 +223,16 @@ def longest_runs(events: Sequence[Event], when: Callable[[Event], str]) -> Itera
 
 
 def alerts_table(seen: Seen, day: Day) -> Iterator[Block]:
-    causes = calls(seen, day)
+    called, quiet = calls(seen, day)
     yield heading("What a nurse was alerted to")
-    if not causes:
+    if called:
+        yield table(
+            {"At": "left", "Priority": "left", "Rule": "wide"},
+            [[moment(c["utc"]), c["priority"], f"{c['label']}: {c['rule']}"] for c in called[:MOST_ALERTS]],
+        )
+    else:
         yield note("Nothing in this time.")
-        return
-    yield table(
-        {"At": "left", "Priority": "left", "Rule": "wide"},
-        [[moment(c["utc"]), c["priority"], f"{c['label']}: {c['rule']}"] for c in causes[:MOST_ALERTS]],
-    )
-    if len(causes) > MOST_ALERTS:
-        yield note(f"{len(causes) - MOST_ALERTS} more are not listed.")
+    if len(called) > MOST_ALERTS:
+        yield note(f"{len(called) - MOST_ALERTS} more are not listed.")
+    if quiet:
+        yield note(quieted(quiet))

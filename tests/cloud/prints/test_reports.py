@@ -7,13 +7,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
+from cloud.alerts import CALLING, State
 from cloud.ask import UnknownEpisodeError
 from cloud.assignments import Assignments
+from cloud.config import CloudConfig
+from cloud.console.app import create_app
 from cloud.console.seen import everything
 from cloud.prints.day import day_report
 from cloud.prints.events import Event, chosen
@@ -23,13 +28,16 @@ from cloud.prints.strip import Style
 from cloud.prints.study import study_report
 from cloud.prints.tracing import UnknownPatchError, utc_of
 from cloud.prints.typeset import AT_ONCE, Document, caution, pages, pairs, pdf, table, within
+from cloud.quiet import QuietRule
 from cloud.roles import LOCAL, Person, Role
 from cloud.sqlite_store import SqliteStore
 from cloud.symptoms import NEAR_S, Symptom, Told
 from cloud.turns import BusyError
+from cloud.worker import Worker
+from models.anyecg.localizer import Localizer
 from models.ecg import Clock, Segment, row_id
 from models.errors import UsageError
-from models.verdicts import Finding, TrendRow
+from models.verdicts import Finding, Priority, TrendRow
 from models.wire import encode_segment
 
 UTC_0 = 1_700_000_000.0
@@ -212,6 +220,48 @@ def test_a_day_with_minute_rows_tells_of_them_and_of_those_that_lack(kept: Sqlit
     )
     assert "of 10 min 0 s there is no row" in said
     assert "Edge: V" in said
+
+
+QUIETED = "Under a quiet rule, so that nobody was called when they came: 1 V ventricular premature beat."
+FREQUENT = "ventricular beats within 60 s"
+
+
+def take(store: SqliteStore, network: Localizer, parts: list[Segment]) -> list[str]:
+    """Analyses them; what the report of that day and the day's page say."""
+    worker = Worker(store, network, CloudConfig())
+    for part in parts:
+        store.commit_segment(encode_segment(part, part.part, "home"), part, seq=0, site="home", now=UTC_0)
+    while (job := store.claim("test", 60.0, now=time.time())) is not None:
+        assert worker.work(job)
+    for stored in store.alerts(states=CALLING):
+        store.book.see(stored.alert.id, "ann", "s", stored.standing.version, now=NOW)
+        store.book.suppress(stored.alert.id, "ann", "s", 1, hours=1.0, reason="known", now=NOW)
+    assert [stored.standing.state for stored in store.alerts()] == [State.SUPPRESSED]
+    with TestClient(create_app(store), base_url="http://127.0.0.1") as client:
+        day = datetime.fromtimestamp(UTC_0).astimezone().date()
+        page = client.get(f"/patches/excerpt/day?date={day}").text
+    return [words(day_report(everything(store), "excerpt", UTC_0, UTC_0 + HOUR, NOW)), page]
+
+
+def test_what_a_quiet_rule_covered_is_not_told_as_a_call(
+    store: SqliteStore, network: Localizer, parts: list[Segment]
+) -> None:
+    rule = QuietRule(
+        patch_id="excerpt", label="V", priority=Priority.LOW, since=0.0, until=9e9, reason="known", who="ann"
+    )
+    with store.writing() as db:
+        store.patient_rules.add(db, rule)
+    for said in take(store, network, parts):
+        assert FREQUENT not in said
+        assert QUIETED in said
+
+
+def test_what_called_stays_a_call_when_it_is_suppressed_later(
+    store: SqliteStore, network: Localizer, parts: list[Segment]
+) -> None:
+    for said in take(store, network, parts):
+        assert FREQUENT in said
+        assert QUIETED not in said
 
 
 def test_a_day_counts_only_what_lies_in_it(kept: SqliteStore, episode_id: str) -> None:
