@@ -13,7 +13,7 @@ from cloud.commands import Asked, State
 from cloud.console.daychart import RR_TOP_MS, curves, ticks
 from cloud.console.seen import Seen
 from cloud.console.session import Render, needs
-from cloud.console.views import SYMBOLS, EpisodeView, Row, lasting, moment, symptom_row
+from cloud.console.views import SYMBOLS, EpisodeView, Row, hand_rows, lasting, moment, symptom_row
 from cloud.prints import hours
 from cloud.prints.day import wanting_of
 from cloud.prints.stays import Day, calls, gathered, quieted
@@ -75,7 +75,7 @@ def _page(seen: Seen, patch_id: str, on: date, now: float) -> dict[str, Any]:
         "from_": datetime.fromtimestamp(begin).astimezone().isoformat(),
         "to": datetime.fromtimestamp(end).astimezone().isoformat(),
         "as_of": moment(now),
-        "hands": [(moment(at), patient) for at, patient in seen.hands(patch_id, begin, day.end)],
+        "hands": hand_rows(seen.hands(patch_id, begin, day.end)),
         "drawn": drawn,
         "rr_top": RR_TOP_MS / 1000,
         "paths": drawn.paths | {"alerts": marks},

@@ -16,7 +16,7 @@ from cloud.commands import Asked, Commands, State
 from cloud.console import said
 from cloud.console.seen import Seen
 from cloud.console.session import Render, needs
-from cloud.console.views import moment
+from cloud.console.views import hand_rows, moment
 from cloud.disclosure import COLUMN_S, PER_MINUTE, Columns, Span, Strip, pieces
 from cloud.prints.tracing import placed
 from cloud.roles import Action
@@ -64,7 +64,7 @@ def _page(routes: APIRouter, render: Render) -> None:
             "disclosure.html",
             person=seen.person,
             patch_id=patch_id,
-            patient=seen.patient(patch_id, begin, end),
+            hands=hand_rows(seen.hands(patch_id, begin, end)),
             online=patch is not None and patch.online,
             day=day,
             before=day - timedelta(days=1),

@@ -19,6 +19,7 @@ from cloud.prints.sections import (
     event_strips,
     final,
     found_table,
+    handed,
     method,
     said_of,
     signed_texts,
@@ -63,7 +64,9 @@ def day_report(seen: Seen, patch_id: str, begin: float, end: float, now: float) 
         foot=foot(day),
         blocks=(
             pairs(_about(day, now, wanting) | {"Audit head": said_of(seen.audit_head())}),
-            caution(*not_analysed(day, patch_lost_s(seen, patch_id))),
+            caution(
+                *handed(seen.hands(patch_id, *day.heard)), *not_analysed(day, patch_lost_s(seen, patch_id))
+            ),
             *rates(day.heart),
             *found_table(events, when, share(day.heart, events)),
             *longest_runs(events, when),

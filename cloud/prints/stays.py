@@ -94,6 +94,13 @@ class Day:
         return united(stay.span for stay in self.stays)
 
     @property
+    def heard(self) -> Span:
+        """From the first to the last of which anything came."""
+        rows = [(row.begin, row.begin + 60) for row in self.minutes]
+        edges = [edge for span in (*self.came, *rows) for edge in span] or [self.begin]
+        return min(edges), max(edges)
+
+    @property
     def missing_s(self) -> float:
         """That did not reach the edge, by the rows."""
         return sum(row.missing_s for row in self.minutes)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import httpx
 import pytest
 
 from cloud.assignments import Assignments
+from cloud.console.views import moment
 from cloud.people import People
 from cloud.roles import LOCAL
 from cloud.sqlite_store import SqliteStore
@@ -157,6 +160,36 @@ def test_an_episode_across_a_change_of_hands_is_seen_by_both(
     part = commit(patch_id="patch")  # 20 s from sample 0
     for name in ("nurse-a", "nurse-b"):
         assert statuses(enter(name), part.episode_id) == {200}
+
+
+def test_a_strip_across_a_change_of_hands_names_all_whom_it_is_of_and_until_when(
+    enter: Enter,
+    assignments: Assignments,
+    commit: Commit,
+    beat: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assignments.assign(LOCAL, "patch", "one", "A", start=UTC_0 - 86_400, name="Anna Berg")
+    monkeypatch.setattr("cloud.assignments.time.time", lambda: UTC_0 + 10.0)
+    assignments.assign(LOCAL, "patch", "two", "B", name="Bert Holm")
+    part = commit(patch_id="patch")  # 20 s from sample 0
+    beat("patch")
+    episode, day = part.episode_id, datetime.fromtimestamp(UTC_0).astimezone().date()
+    anna, bert = f"Anna Berg until {moment(UTC_0 + 10)}", f"Bert Holm from {moment(UTC_0 + 10)}"
+    paths = [
+        f"/fragments/episodes/{episode}",
+        f"/fragments/together?episode={episode}",
+        f"/episodes/{episode}/report",
+        f"/compare?episode={episode}&episode={episode}",
+        f"/patches/patch/disclosure?day={day}",
+        f"/patches/patch/day?date={day}",
+    ]
+    for name, told in (("chief", f"{anna}; {bert}"), ("nurse-a", anna), ("nurse-b", bert)):
+        for path in paths:
+            said = " ".join(re.sub("<[^>]*>", "", enter(name).get(path).text).split())
+            assert told in said, (name, path)
+            assert name == "chief" or said.count("Berg") * said.count("Holm") == 0
+    assert "a Anna Berg and Bert Holm, patch patch" in enter("chief").get(paths[3]).text
 
 
 def test_alerts_of_many_other_patches_do_not_hide_ones_own(

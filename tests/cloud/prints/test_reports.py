@@ -20,6 +20,7 @@ from cloud.assignments import Assignments
 from cloud.config import CloudConfig
 from cloud.console.app import create_app
 from cloud.console.seen import everything
+from cloud.console.views import moment
 from cloud.prints.day import day_report
 from cloud.prints.events import Event, chosen
 from cloud.prints.figures import Heart, heart, united
@@ -220,6 +221,26 @@ def test_a_day_with_minute_rows_tells_of_them_and_of_those_that_lack(kept: Sqlit
     )
     assert "of 10 min 0 s there is no row" in said
     assert "Edge: V" in said
+
+
+def test_a_report_across_a_change_of_hands_says_that_it_is_not_of_one_patient(
+    store: SqliteStore, parts: list[Segment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assignments = Assignments(store)
+    assignments.assign(LOCAL, "excerpt", "one", "A", start=UTC_0 - HOUR)
+    for part in parts:
+        store.commit_segment(encode_segment(part, part.part, "home"), part, seq=0, site="home", now=NOW)
+
+    def said() -> list[str]:
+        seen = everything(store)
+        day = day_report(seen, "excerpt", UTC_0 - 2 * HOUR, UTC_0 + 2 * HOUR, NOW)
+        return [first_page(day), first_page(episode_report(seen, parts[0].episode_id, NOW))]
+
+    assert not any("changed hands" in text for text in said())  # nothing came of the time before
+    monkeypatch.setattr("cloud.assignments.time.time", lambda: UTC_0 + 40.0)
+    assignments.assign(LOCAL, "excerpt", "two", "B")
+    for text in said():
+        assert f"The patch changed hands at {moment(UTC_0 + 40)}: beats, rates and burden" in text
 
 
 QUIETED = "Under a quiet rule, so that nobody was called when they came: 1 V ventricular premature beat."
