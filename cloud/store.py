@@ -357,7 +357,8 @@ class Store(Protocol):
         """What a report rests on: its citations are ids of these facts."""
 
     def alerts(self, limit: int = 100, states: Collection[State] = tuple(State)) -> list[StoredAlert]:
-        """Highest priority first, then newest first."""
+        """Those that call, then the acknowledged, then the rest; of each the highest priority first, then the
+        newest."""
 
     def alert(self, alert_id: str) -> StoredAlert | None: ...
 

@@ -82,8 +82,8 @@ def counted(rows: Sequence[Row]) -> str:
     return f"{MOST}+" if len(rows) > MOST else str(len(rows))
 
 
-def alert_rows(seen: Seen, states: Collection[State] = tuple(State)) -> list[Row]:
-    return [alert_row(seen, stored) for stored in seen.alerts(states=states)]
+def alert_rows(seen: Seen, states: Collection[State] = tuple(State), limit: int = MOST) -> list[Row]:
+    return [alert_row(seen, stored) for stored in seen.alerts(limit, states)]
 
 
 def alert_row(seen: Seen, stored: StoredAlert) -> Row:

@@ -18,6 +18,7 @@ from cloud.people import People
 from cloud.roles import LOCAL
 from cloud.sqlite_store import SqliteStore
 from models.ecg import Segment
+from models.verdicts import Priority
 
 Enter = Callable[[str], httpx.Client]
 Commit = Callable[..., Segment]
@@ -206,6 +207,32 @@ def test_alerts_of_many_other_patches_do_not_hide_ones_own(
             db.table("alerts").insert(row | more | {"updated_at": row["updated_at"] + 1})
     assert [row["patch_id"] for row in enter("nurse-a").get("/api/alerts").json()] == ["mine"]
     assert len(enter("nurse-b").get("/api/alerts").json()) == 100
+
+
+def test_a_new_alert_comes_before_all_that_are_over_and_that_there_are_more_is_said(
+    enter: Enter, commit: Commit, store: SqliteStore
+) -> None:
+    commit(patch_id="old")
+    (over,) = store.alerts()
+    store.book.see(over.alert.id, "ann", "s", 1, now=time.time())
+    store.book.acknowledge(over.alert.id, "ann", "s", 1, now=time.time())
+    store.book.resolve(over.alert.id, "ann", 3, None, now=time.time())
+    with store.writing() as db:
+        (row,) = db.query("select * from alerts")
+        for number in range(99):
+            alert = json.dumps(json.loads(row["alert"]) | {"id": f"A{number}"})
+            db.table("alerts").insert(row | {"id": f"A{number}", "alert": alert})
+    commit(patch_id="new", priority=Priority.MEDIUM)
+    client = enter("nurse-a")
+    some, all_ = client.get("/api/alerts"), client.get("/api/alerts?limit=101")
+    assert [(row["priority"], row["state"]) for row in some.json()[:2]] == [
+        ("medium", "raised"),
+        ("high", "resolved"),
+    ]
+    assert [(len(answer.json()), answer.headers["X-AnyECG-More"]) for answer in (some, all_)] == [
+        (100, "true"),
+        (101, "false"),
+    ]
 
 
 def test_a_technical_alert_is_for_who_had_the_patch_and_for_who_has_it(
