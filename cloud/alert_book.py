@@ -35,8 +35,8 @@ from cloud.deliveries import Deliveries, Delivery
 from cloud.docket import Closed, Docket, told
 from cloud.memory import Memory
 from cloud.patient_rules import PatientRules
-from cloud.quiet import quiet_rule
-from cloud.rows import ALERT, Row, standing_of, standing_row, stored_alert, timing_columns
+from cloud.quiet import RefusedError, quiet_rule
+from cloud.rows import ALERT, Row, sampled_at, standing_of, standing_row, stored_alert, timing_columns
 from cloud.store import Outcome, StoredAlert, finding_sets
 from models.errors import AnyEcgError
 from models.sqlite import Database
@@ -88,17 +88,19 @@ class AlertBook:
             for f, _ in finding_sets(outcome)
             if f.first <= segment["last"] and f.last >= segment["first"]
         }
-        for row in self._rows_of(patch_id, at, "state = 'acknowledged'"):
+        for row in self._rows_of(patch_id, at, outcome.episode_id, "state = 'acknowledged'"):
             if standing_of(row).alert.label in shown:
                 self._apply(db, row, Recur(), now)
 
     def docket(self, patch_id: str, at: float, episode_id: str = "") -> Docket:
-        """Alerts, not resolved or telling of this episode, of the patient who had the patch `at`."""
+        """Alerts, not resolved, of the patient who had the patch `at`, and all that tell of this episode."""
+        episode_id = episode_id or "no episode"
         rows = self._rows_of(
             patch_id,
             at,
+            episode_id,
             "(state != 'resolved' or instr(alert, ?) > 0) order by priority desc, shown_at desc, id",
-            episode_id or "no episode",
+            episode_id,
         )
         standing = [standing_of(row) for row in rows]
         opened = [s.alert for s in standing if s.state in OPEN]
@@ -141,6 +143,10 @@ class AlertBook:
         with self._memory.writing() as db:
             row = self._row_of(alert_id)
             alert = standing_of(row).alert
+            if self._left(row, now):
+                raise RefusedError(
+                    f"Patch {alert.patch_id} has changed hands since: acknowledge and resolve the alert."
+                )
             rule = quiet_rule(
                 alert.patch_id, alert.label, alert.priority, hours=hours, reason=reason, who=who, now=now
             )
@@ -162,9 +168,10 @@ class AlertBook:
     # -- what time does --------------------------------------------------------------------------------
 
     def hear(self, now: float) -> None:
-        """Count the recording that acknowledged alerts have behind them, by the heartbeats."""
+        """Count the recording that acknowledged alerts have behind them, by the heartbeats: what the patch
+        records in other hands says nothing of whom an alert is about."""
         for row in self._rows("state = 'acknowledged'"):
-            before, action = standing_of(row), self._heard(row)
+            before, action = standing_of(row), None if self._left(row, now) else self._heard(row)
             if action is not None and step(before, action, now)[0] != before:
                 with self._memory.writing() as db:
                     self._apply(db, self._row_of(row["id"]), action, now)
@@ -183,14 +190,19 @@ class AlertBook:
         rows = self._memory.all("select * from alert_transitions where alert_id = ? order by id", alert_id)
         return [Transition(**row) for row in rows]
 
-    def current(self, patch_id: str) -> StoredAlert | None:
-        """What who follows a patch is told: its most urgent open alert, or else its newest."""
+    def current(self, patch_id: str, now: float) -> StoredAlert | None:
+        """What who follows a patch is told: the most urgent alert that nobody has answered, of whomever; or
+        else the most urgent acknowledged one, or the newest, of whom the patch is on now before others."""
+        begin, _ = tenure(self._memory, patch_id, now)
         row = self._memory.one(
             "select * from alerts where patch_id = ?"
-            " order by state in ('raised', 'seen', 'acknowledged') desc,"
-            " case when state in ('raised', 'seen', 'acknowledged') then priority end desc,"
+            " order by state in ('raised', 'seen') desc,"
+            " case when state in ('raised', 'seen') then priority end desc,"
+            " coalesce(sampled_at, shown_at) >= ? desc,"
+            " state = 'acknowledged' desc, case when state = 'acknowledged' then priority end desc,"
             " updated_at desc limit 1",
             patch_id,
+            begin,
         )
         return None if row is None else stored_alert(row)
 
@@ -241,7 +253,7 @@ class AlertBook:
                 case Effect.LIFT:
                     assert before is not None
                     assert before.quiet is not None
-                    self._rules.end(db, before.quiet, who, reason or "undone", now)
+                    self._rules.end(db, before.quiet, who, reason or did, now)
 
     def _tell(self, standing: Standing, did: str, who: str, now: float) -> None:
         alert = standing.alert
@@ -283,10 +295,18 @@ class AlertBook:
     def _rows(self, where: str, *values: object) -> list[Row]:
         return self._memory.all(f"select * from alerts where {where}", *values)  # noqa: S608
 
-    def _rows_of(self, patch_id: str, at: float, where: str, *values: object) -> list[Row]:
-        """Of whom the patch was on at that time: evidence of one patient joins no alert of another."""
-        held = "patch_id = ? and coalesce(sampled_at, shown_at) >= ? and coalesce(sampled_at, shown_at) < ?"
-        return self._rows(f"{held} and {where}", patch_id, *tenure(self._memory, patch_id, at), *values)
+    def _rows_of(self, patch_id: str, at: float, episode_id: str, where: str, *values: object) -> list[Row]:
+        """Of whom the patch was on at that time, because evidence of one patient joins no alert of another;
+        and of the episode, because it may go on in other hands and what it told there is told."""
+        begin, end = tenure(self._memory, patch_id, at)
+        held = "coalesce(sampled_at, shown_at) >= ? and coalesce(sampled_at, shown_at) < ?"
+        theirs = f"patch_id = ? and ({held} or instr(alert, ?) > 0)"
+        return self._rows(f"{theirs} and {where}", patch_id, begin, end, episode_id, *values)
+
+    def _left(self, row: Row, now: float) -> bool:
+        """Whether the patch has changed hands since what an alert tells of."""
+        at = row["shown_at"] if row["sampled_at"] is None else row["sampled_at"]
+        return tenure(self._memory, row["patch_id"], at)[1] <= now
 
     def _began(self, episode_id: str, now: float) -> float:
         """When the episode was recorded; where its clock is not known, now."""
@@ -294,9 +314,8 @@ class AlertBook:
             "select first, utc_0, clock_fs from segments where episode_id = ? order by first limit 1",
             episode_id,
         )
-        if first is None or first["utc_0"] is None or not first["clock_fs"]:
-            return now
-        return float(first["utc_0"] + first["first"] / first["clock_fs"])
+        began = None if first is None else sampled_at(first, first["first"])
+        return now if began is None else began
 
     def _row(self, alert_id: str) -> Row | None:
         return self._memory.one("select * from alerts where id = ?", alert_id)

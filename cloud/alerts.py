@@ -4,6 +4,7 @@
        ▲  └──────────┴── suppress ──▶ suppressed ──resolve──▶ resolved
        └── worse evidence, from any of them but the last two; undo, from suppressed
 
+A quiet rule ends with the suppression that shows it, whether that is undone or resolved.
 A person may escalate an open one: it stands as it did, and everybody on the chain is told at once.
 `step` is a pure function of what stands, what is done and when: it returns what stands then and what has to
 follow, or refuses in a sentence. Nothing in it lets an alert that nobody has acknowledged disappear, and
@@ -292,7 +293,8 @@ def _resolve(standing: Standing, action: Resolve, now: float) -> Step:
     if standing.state is State.RESOLVED:
         raise RefusedError("The alert is resolved already.")
     done = _decide(standing, State.RESOLVED, action.who, now, reason=action.reason)
-    return replace(done, boot_id=action.boot_id, through=action.through), _OVER
+    lifts = (Effect.LIFT,) if standing.state is State.SUPPRESSED else ()
+    return replace(done, boot_id=action.boot_id, through=action.through), (*_OVER, *lifts)
 
 
 def _suppress(standing: Standing, action: Suppress, now: float) -> Step:

@@ -21,6 +21,7 @@ from cloud.roles import UNASSIGNED, Action, Assignment, Person, may
 from cloud.rows import Row
 from models.errors import UsageError
 from models.sqlite import Database
+from models.wire import LAST_UTC
 
 EVER = float("inf")
 PATIENT = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -214,9 +215,12 @@ def begin_of(text: str) -> float | None:
     if not text:
         return None
     try:
-        return datetime.fromisoformat(text).astimezone().timestamp()
+        at = datetime.fromisoformat(text).astimezone().timestamp()
     except (ValueError, OverflowError):
         raise UsageError(f"A time is written 2026-12-31T08:30, unlike {text!r}.") from None
+    if not 0 <= at < LAST_UTC:
+        raise UsageError(f"Nothing was recorded in the year of {text!r}: a time is written 2026-12-31T08:30.")
+    return at
 
 
 def _patient_of(patch_id: str, patient_id: str, ward: str, name: str, born: str, phone: str) -> Row:

@@ -40,10 +40,12 @@ MOST = 100  # problems told one by one
 PLACES = 100  # without a row, at which a displaced one is looked for
 
 ROWS = f"select {', '.join(COLUMNS)} from audit"  # noqa: S608
+AT_FIRST = "case when json_valid(details) then json_extract(details, '$.version') end = 1"
 CREATED = f"""
 select 'segment' as kind, segment_id as id, number from audit where what = '{What.COMMITTED}'
 union all select 'report', report_id, number from audit where what = '{What.REPORT_MADE}'
-union all select 'alert', alert_id, number from audit where what = '{What.ALERT_RAISED}'
+union all select 'alert', alert_id, number from audit
+where what = '{What.ALERT_RAISED}' or what = '{What.ALERT_SUPPRESSED}' and {AT_FIRST}
 """  # noqa: S608
 DELETED = " union all ".join(
     f"select '{kind}' as kind, {kind}_id as id from audit"  # noqa: S608

@@ -186,6 +186,7 @@ def _entry(cause: Cause, segment: Segment) -> dict[str, Any]:
         "priority": str(cause.priority),
         "at": cause.at,
         "utc": segment.clock.utc(cause.at),
+        "quiet": cause.quiet,
     }
 
 

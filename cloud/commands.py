@@ -93,6 +93,17 @@ class Commands:
         held = "select * from commands where patch_id = ? order by asked_at desc, id limit ?"
         return [_asked(row) for row in self._memory.all(held, patch_id, limit)]
 
+    def pulls(self, patch_id: str, begin: float, end: float) -> list[Asked]:
+        """What its edge was asked for by moments and touches a time (Unix seconds); newest first,
+        however many came since."""
+        held = self._memory.all(
+            "select * from commands where patch_id = ? and kind = 'pull-range'"
+            " and json_extract(body, '$.begin') < ? and json_extract(body, '$.end') > ?"
+            " order by asked_at desc, id",
+            *(patch_id, end, begin),
+        )
+        return [_asked(row) for row in held]
+
     # -- for the inbox -------------------------------------------------------------------------------
 
     def due(self, now: float, limit: int = 50) -> list[tuple[str, Asked]]:

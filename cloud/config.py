@@ -14,19 +14,20 @@ from models.logs import Form
 class RuleConfig(BaseModel):
     """From when on a finding is an alert, and of which priority (DESIGN: IEC 60601-1-8).
 
-    No bound is below what the rules of `cloud/rules.py` find at all: a limit that never held would be silent.
+    No bound is below what the rules of `cloud/rules.py` find at all, or above what an episode of 5 min shows:
+    a limit that never held would be silent. Nor does one put off a high alert as if it were suppressed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    vf_s: float = Field(2.0, ge=2.0, description="VF or flutter of so many seconds: high")
-    vt_beats: int = Field(6, ge=3, description="a run of so many V at over 100/min: high")
-    pause_s: float = Field(3.0, ge=2.5, description="a pause of so many seconds: high")
-    run_beats: int = Field(3, ge=3, description="so many V in a row: medium")
-    af_s: float = Field(30.0, ge=30, description="atrial fibrillation of so many seconds: medium")
-    slow_bpm: float = Field(40.0, gt=0, description="a mean rate below this over 30 s: medium")
-    fast_bpm: float = Field(130.0, gt=0, description="a mean rate above this over 30 s: medium")
-    v_per_minute: int = Field(6, ge=1, description="so many V within 60 s: low")
+    vf_s: float = Field(2.0, ge=2.0, le=10, description="VF or flutter of so many seconds: high")
+    vt_beats: int = Field(6, ge=3, le=30, description="a run of so many V at over 100/min: high")
+    pause_s: float = Field(3.0, ge=2.5, le=10, description="a pause of so many seconds: high")
+    run_beats: int = Field(3, ge=3, le=30, description="so many V in a row: medium")
+    af_s: float = Field(30.0, ge=30, le=240, description="atrial fibrillation of so many seconds: medium")
+    slow_bpm: float = Field(40.0, ge=20, le=100, description="a mean rate below this over 30 s: medium")
+    fast_bpm: float = Field(130.0, gt=0, le=250, description="a mean rate above this over 30 s: medium")
+    v_per_minute: int = Field(6, ge=1, le=60, description="so many V within 60 s: low")
 
 
 class EscalationStep(BaseModel):

@@ -68,7 +68,9 @@ class Dispatcher(threading.Thread):
         """MQTT says how the patch stands, the others what has become of the alert."""
         follows = self._channel.name == "mqtt"
         stored = (
-            self._store.book.current(delivery.patch_id) if follows else self._store.alert(delivery.alert_id)
+            self._store.book.current(delivery.patch_id, self._clock())
+            if follows
+            else self._store.alert(delivery.alert_id)
         )
         assert stored is not None
         self._channel.send(delivery, message(stored.standing, self._site))

@@ -2,22 +2,25 @@
 
 Who, when and why stand beside each; nothing is ever changed, a newer row takes an older one's place, and a
 quiet rule ends or is ended. In force for a part are the rules of the moment at which it was committed: an
-episode that is analysed again, by whomever and whenever, calls as it did.
+episode that is analysed again, by whomever and whenever, calls as it did. They are rules for whom the patch
+was on when they were set, and hold for nothing that it records in other hands.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
 from pydantic import ValidationError
 
+from cloud.assignments import tenure
 from cloud.audit import Audit
 from cloud.chain import What
 from cloud.config import RuleConfig
 from cloud.memory import Memory
 from cloud.quiet import InForce, QuietRule, RefusedError, Thresholds
-from cloud.rows import Row
+from cloud.rows import Row, sampled_at
 from models.sqlite import Database
 from models.verdicts import Priority
 
@@ -29,21 +32,36 @@ class PatientRules:
         self._memory, self._audit = memory, audit
 
     def of_part(self, segment_id: str, base: RuleConfig) -> InForce:
-        """Those in force when the part was committed; `base` is what cloud.toml says."""
-        row = self._memory.one("select patch_id, received_at from segments where id = ?", segment_id)
-        return InForce(thresholds=base) if row is None else self.at(row["patch_id"], row["received_at"], base)
+        """Those in force when the part was committed, of whom the patch was on when it was recorded; none for
+        a part of two patients. `base` is what cloud.toml says."""
+        columns = "patch_id, first, last, utc_0, clock_fs, received_at"
+        row = self._memory.one(f"select {columns} from segments where id = ?", segment_id)  # noqa: S608
+        if row is None:
+            return InForce(thresholds=base)
+        begin, end = (sampled_at(row, row[name]) for name in ("first", "last"))
+        moment = row["received_at"]
+        since, _ = tenure(self._memory, row["patch_id"], moment if end is None else end)
+        _, until = tenure(self._memory, row["patch_id"], moment if begin is None else begin)
+        return self._in_force(row["patch_id"], moment, (since, until), base)
 
     def at(self, patch_id: str, moment: float, base: RuleConfig) -> InForce:
-        own = self.thresholds(patch_id, moment)
+        return self._in_force(patch_id, moment, tenure(self._memory, patch_id, moment), base)
+
+    def _in_force(self, patch_id: str, moment: float, held: tuple[float, float], base: RuleConfig) -> InForce:
+        own = self._own(patch_id, moment, held)
         rows = self._memory.all(
-            "select * from quiet_rules where patch_id = ? and since <= ? and until > ?"
-            " and (ended_at is null or ended_at > ?) order by id",
+            "select * from quiet_rules where patch_id = ? and since >= ? and since < ?"
+            " and since <= ? and until > ? and (ended_at is null or ended_at > ?) order by id",
             patch_id,
+            *held,
             moment,
             moment,
             moment,
         )
-        thresholds = base.model_copy(update=dict(own.own)) if own else base
+        thresholds = base
+        if own is not None:
+            with contextlib.suppress(ValidationError):  # set when the bounds were wider: as if it never was
+                thresholds = _with(own, base)
         return InForce(thresholds=thresholds, quiet=tuple(_quiet(row) for row in rows))
 
     def quiet(self, rule_id: int) -> QuietRule:
@@ -52,9 +70,14 @@ class PatientRules:
         return _quiet(row)
 
     def thresholds(self, patch_id: str, moment: float) -> Thresholds | None:
+        return self._own(patch_id, moment, tenure(self._memory, patch_id, moment))
+
+    def _own(self, patch_id: str, moment: float, held: tuple[float, float]) -> Thresholds | None:
         row = self._memory.one(
-            "select * from thresholds where patch_id = ? and at <= ? order by id desc limit 1",
+            "select * from thresholds where patch_id = ? and at >= ? and at < ? and at <= ?"
+            " order by id desc limit 1",
             patch_id,
+            *held,
             moment,
         )
         if row is None:
@@ -71,7 +94,7 @@ class PatientRules:
         if not new.reason.strip():
             raise RefusedError("A change of thresholds needs a reason.")
         try:
-            checked = RuleConfig.model_validate({**base.model_dump(), **new.own})
+            checked = _with(new, base)
         except ValidationError as error:
             first = error.errors()[0]
             raise RefusedError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
@@ -100,6 +123,10 @@ class PatientRules:
             " where id = ? and ended_at is null",
             [now, who, reason, rule_id],
         )
+
+
+def _with(new: Thresholds, base: RuleConfig) -> RuleConfig:
+    return RuleConfig.model_validate({**base.model_dump(), **new.own})
 
 
 def _quiet(row: Row) -> QuietRule:

@@ -69,12 +69,17 @@ def finding_row(finding: Finding, episode_id: str, is_open: bool, segment: Row, 
 
 def timing_columns(segment: Row, sample: int, now: float) -> Row:
     """When the sample was taken and when the part that decided it had reached the edge."""
-    known = segment["utc_0"] is not None and segment["clock_fs"]
     return {
-        "sampled_at": segment["utc_0"] + sample / segment["clock_fs"] if known else None,
+        "sampled_at": sampled_at(segment, sample),
         "edge_received_at": segment["edge_received_at"],
         "shown_at": now,
     }
+
+
+def sampled_at(segment: Row, sample: int) -> float | None:
+    """Unix seconds, by the part's clock; None where that is not known."""
+    known = segment["utc_0"] is not None and segment["clock_fs"]
+    return segment["utc_0"] + sample / segment["clock_fs"] if known else None
 
 
 def _finding(row: Row) -> Finding:

@@ -350,7 +350,8 @@ class SqliteStore(Memory):
     def alerts(self, limit: int = 100, states: Collection[State] = tuple(State)) -> list[StoredAlert]:
         rows = self.all(
             "select * from alerts where state in (select value from json_each(?))"
-            " order by priority desc, updated_at desc limit ?",
+            " order by state in ('raised', 'seen') desc, state = 'acknowledged' desc, priority desc,"
+            " updated_at desc limit ?",
             json.dumps(list(states)),
             limit,
         )

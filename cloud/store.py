@@ -124,7 +124,7 @@ class StoredFinding:
 class StoredAlert:
     """An alert and when it came."""
 
-    standing: Standing  # alert.history: mappings with episode_id, boot_id, label, rule, priority, at, utc
+    standing: Standing  # alert.history: rows of episode_id, boot_id, label, rule, priority, at, utc, quiet
     timing: Timing  # of the first time it was raised
     updated_at: float  # newest evidence
 
@@ -357,7 +357,8 @@ class Store(Protocol):
         """What a report rests on: its citations are ids of these facts."""
 
     def alerts(self, limit: int = 100, states: Collection[State] = tuple(State)) -> list[StoredAlert]:
-        """Highest priority first, then newest first."""
+        """Those that call, then the acknowledged, then the rest; of each the highest priority first, then the
+        newest."""
 
     def alert(self, alert_id: str) -> StoredAlert | None: ...
 

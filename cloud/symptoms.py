@@ -51,7 +51,7 @@ class TooOftenError(UsageError):
 class Symptom:
     """One told symptom. Times are Unix seconds."""
 
-    id: str  # of assignment and form
+    id: str  # of assignment, form and what was filled in
     assignment_id: int
     patch_id: str
     patient_id: str
@@ -64,7 +64,7 @@ class Symptom:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What a patient fills in; `form` is the same when the same form is sent twice."""
+    """What a patient fills in; `form` is the same when the same page sends twice."""
 
     kind: str
     minutes: str  # ago, "0" is now
@@ -79,17 +79,18 @@ class Symptoms:
         self._memory, self._commands, self._audit = memory, commands, Audit(memory)
 
     def tell(self, who: Person, told: Told, now: float) -> Symptom:
-        """Keeps it, and has the edge mark the recording at that time; a form that was sent before is not
-        kept twice.
+        """Keeps it, and has the edge mark the recording at that time; a form that was sent before as it is
+        now is not kept twice.
 
         Raises:
             UsageError: words that will not do, or a time at which the patch was not the patient's.
             TooOftenError: the button was pressed too often.
         """
-        kind, note, at = _kind(told.kind), _note(told.note), now - 60.0 * _minutes(told.minutes)
+        kind, note, minutes = _kind(told.kind), _note(told.note), _minutes(told.minutes)
+        at = now - 60.0 * minutes
         with self._memory.writing():
             held = self._held(who)
-            me = make_id("symptom", held.id, told.form or now)
+            me = make_id("symptom", held.id, told.form or now, kind, minutes, note)
             if before := self._memory.one("select * from symptoms where id = ?", me):
                 return _symptom(before)
             _wore(held, at)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Query
+from fastapi import APIRouter, Depends, HTTPException, Query, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,6 +30,7 @@ Seeing = Annotated[Seen, Depends(needs(Action.SEE))]
 Triaging = Annotated[Seen, Depends(needs(Action.TRIAGE))]
 Tuning = Annotated[Seen, Depends(needs(Action.TUNE))]
 Answer = dict[str, Any]
+MOST = 10_000  # alerts of one answer
 STANDS = said.answers(said.Stands, s409=said.Stale)
 Reason = Annotated[str | None, Field(max_length=500)]
 
@@ -79,9 +80,17 @@ def routes(store: Store, base: RuleConfig) -> APIRouter:
 
 def _reading(router: APIRouter, book: AlertBook) -> None:
     @router.get("/alerts", **said.answers(list[said.AlertRow]))
-    def alerts(seen: Seeing, state: Annotated[list[State] | None, Query()] = None) -> list[Answer]:
-        """In any of the states given; all of them where none is."""
-        return views.alert_rows(seen, state or tuple(State))
+    def alerts(
+        seen: Seeing,
+        response: Response,
+        state: Annotated[list[State] | None, Query()] = None,
+        limit: Annotated[int, Query(ge=1, le=MOST)] = views.MOST,
+    ) -> list[Answer]:
+        """In any of the states given, all of them where none is: those that call, then the acknowledged, then
+        the rest. The header `X-AnyECG-More` is `true` where there are more than `limit`, else `false`."""
+        rows = views.alert_rows(seen, state or tuple(State), limit + 1)
+        response.headers["X-AnyECG-More"] = str(len(rows) > limit).lower()
+        return rows[:limit]
 
     @router.get("/alerts/{alert_id}", **said.answers(said.AlertHistory))
     def alert(seen: Seeing, alert_id: str) -> Answer:

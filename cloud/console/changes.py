@@ -111,8 +111,8 @@ def _cautions(ecgs: Sequence[Ecg]) -> list[str]:
 
 
 def _whose(ecg: Ecg) -> str:
-    name = ecg.view.patient["name"] if ecg.view.patient else "on no patient"
-    return f"{name}, patch {ecg.view.episode.patch_id}"
+    names = " and ".join(patient["name"] for patient in ecg.view.hands)
+    return f"{names or 'on no patient'}, patch {ecg.view.episode.patch_id}"
 
 
 def _lengths(ecgs: Sequence[Ecg]) -> list[Row]:

@@ -54,7 +54,7 @@ def routes(render: Render) -> APIRouter:
             {
                 "letter": ecg.letter,
                 **{name: getattr(ecg.view.episode, name) for name in told},
-                "patient": ecg.view.patient,
+                "patients": ecg.view.hands,
                 "recorded": ecg.recorded,
                 "r_peak": ecg.at,
             }

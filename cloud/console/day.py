@@ -13,10 +13,10 @@ from cloud.commands import Asked, State
 from cloud.console.daychart import RR_TOP_MS, curves, ticks
 from cloud.console.seen import Seen
 from cloud.console.session import Render, needs
-from cloud.console.views import SYMBOLS, EpisodeView, Row, lasting, moment, symptom_row
+from cloud.console.views import SYMBOLS, EpisodeView, Row, hand_rows, lasting, moment, symptom_row
 from cloud.prints import hours
 from cloud.prints.day import wanting_of
-from cloud.prints.stays import Day, calls, gathered
+from cloud.prints.stays import Day, calls, gathered, quieted
 from cloud.prints.symptoms import rhythm
 from cloud.prints.tracing import YEARS, UnknownPatchError
 from cloud.roles import Action
@@ -63,9 +63,9 @@ def _page(seen: Seen, patch_id: str, on: date, now: float) -> dict[str, Any]:
     if begin >= now:
         raise UsageError(f"{on} is still to come.")
     day = gathered(seen, patch_id, begin, min(end, now))
-    causes = calls(seen, day)
+    called, quiet = calls(seen, day)
     drawn = curves(day, end)
-    marks = ticks(day, (cause["utc"] for cause in causes))
+    marks = ticks(day, (cause["utc"] for cause in called))
     return {
         "patch_id": patch_id,
         "on": on,
@@ -75,18 +75,19 @@ def _page(seen: Seen, patch_id: str, on: date, now: float) -> dict[str, Any]:
         "from_": datetime.fromtimestamp(begin).astimezone().isoformat(),
         "to": datetime.fromtimestamp(end).astimezone().isoformat(),
         "as_of": moment(now),
-        "hands": [(moment(at), patient) for at, patient in seen.hands(patch_id, begin, day.end)],
+        "hands": hand_rows(seen.hands(patch_id, begin, day.end)),
         "drawn": drawn,
         "rr_top": RR_TOP_MS / 1000,
         "paths": drawn.paths | {"alerts": marks},
         "axis": _axis(begin, end),
-        "says": _says(day, drawn.intervals) | {"alerts": f"{len(causes)} alerts."},
+        "says": _says(day, drawn.intervals) | {"alerts": f"{len(called)} alerts."},
         "lost": _lost(day),
         "wanting": list(wanting_of(day, now)),
         "minutes": [_minute(day, m) for m in day.minutes],
         "models": sorted({m.model for m in day.minutes}),
         "episodes": list(_episodes(day)),
-        "alerts": [_alert(cause) for cause in causes],
+        "alerts": [_alert(cause) for cause in called],
+        "quieted": quieted(quiet) if quiet else None,
         "symptoms": [
             symptom_row(s) | {"rhythm": rhythm(s, day.stays, day.minutes), "mark": _marked(seen.mark(s))}
             for s in day.symptoms

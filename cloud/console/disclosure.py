@@ -5,18 +5,18 @@ from __future__ import annotations
 import base64
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
 from fastapi.responses import JSONResponse
 
-from cloud.commands import Commands, State
+from cloud.commands import Asked, Commands, State
 from cloud.console import said
 from cloud.console.seen import Seen
 from cloud.console.session import Render, needs
-from cloud.console.views import moment
+from cloud.console.views import hand_rows, moment
 from cloud.disclosure import COLUMN_S, PER_MINUTE, Columns, Span, Strip, pieces
 from cloud.prints.tracing import placed
 from cloud.roles import Action
@@ -64,7 +64,7 @@ def _page(routes: APIRouter, render: Render) -> None:
             "disclosure.html",
             person=seen.person,
             patch_id=patch_id,
-            patient=seen.patient(patch_id, begin, end),
+            hands=hand_rows(seen.hands(patch_id, begin, end)),
             online=patch is not None and patch.online,
             day=day,
             before=day - timedelta(days=1),
@@ -107,7 +107,8 @@ def _levels(routes: APIRouter) -> None:
         strip = _strip(seen, patch_id, at)
         if strip is None:
             over = _sent_whole(seen, patch_id, at)
-            gone = any(begin < at + MINUTE_S and at < end for begin, end in _evicted(seen, patch_id))
+            evicted = _evicted(seen.pulls(patch_id, at, at + MINUTE_S))
+            gone = any(begin < at + MINUTE_S and at < end for begin, end in evicted)
             why = NOT_HERE if not over else GONE if gone else NOTHING
             return JSONResponse({"detail": why, "over": over}, 202)
         return JSONResponse(_drawn(seen, patch_id, at, strip))
@@ -173,15 +174,15 @@ def _overview(seen: Seen, patch_id: str, begin: float, end: float, lead: str | N
         columns.paint(piece)
     for row in summaries:
         columns.outline(row, lead)
-    columns.answered(_answered(seen, patch_id), _evicted(seen, patch_id))
+    pulls = seen.pulls(patch_id, begin, end)
+    columns.answered(_answered(pulls), _evicted(pulls))
     columns.hide(seen.spans(Action.SEE, patch_id, begin, end))
-    waiting = [asked for asked in seen.asked(patch_id) if asked.state is State.WAITING]
     return {
         "leads": leads,
         "lead": lead,
         "minutes": columns.minutes(),
         "marks": _marks(seen, patch_id, begin, end, beats=False),
-        "waiting": len([asked for asked in waiting if asked.kind == "pull-range"]),
+        "waiting": sum(asked.state is State.WAITING for asked in pulls),
     }
 
 
@@ -193,7 +194,8 @@ def _rows(seen: Seen, patch_id: str, begin: float, minutes: int, lead: str | Non
     columns = Columns(begin, minutes)
     for piece in pieces(pulled, parts, lead):
         columns.paint(piece)
-    columns.answered(_answered(seen, patch_id), _evicted(seen, patch_id))
+    pulls = seen.pulls(patch_id, begin, end)
+    columns.answered(_answered(pulls), _evicted(pulls))
     columns.hide(seen.spans(Action.SEE, patch_id, begin, end))
     values = columns.ordered().reshape(minutes, 2 * PER_MINUTE)
     return {
@@ -258,25 +260,28 @@ def _findings(seen: Seen, patch_id: str, at: float, end: float, strip: Strip) ->
 
 
 def _sent_whole(seen: Seen, patch_id: str, at: float) -> bool:
-    """Whether the edge has sent every sample that it had of a minute."""
-    full = [(begin, end) for begin, end, resolution, _ in _pulled(seen, patch_id) if resolution == 1]
-    return any(begin <= at and end + SETTLE_S >= at + MINUTE_S for begin, end in full)
+    """Whether the edge has sent every sample that it had of a minute, as far as that is theirs to see: what
+    lies on both sides of a change of hands is asked for in two commands."""
+    end = at + MINUTE_S
+    full = [span for *span, resolution, _ in _pulled(seen.pulls(patch_id, at, end)) if resolution == 1]
+    theirs = seen.spans(Action.SEE, patch_id, at, end)
+    return all(any(a <= begin and b + SETTLE_S >= after for a, b in full) for begin, after in theirs)
 
 
-def _answered(seen: Seen, patch_id: str) -> list[Span]:
+def _answered(pulls: Sequence[Asked]) -> list[Span]:
     """Times of which the edge has sent all that there will ever be."""
-    return [(begin, min(end, asked_at - BACKFILL_S)) for begin, end, _, asked_at in _pulled(seen, patch_id)]
+    return [(begin, min(end, asked_at - BACKFILL_S)) for begin, end, _, asked_at in _pulled(pulls)]
 
 
-def _evicted(seen: Seen, patch_id: str) -> list[Span]:
+def _evicted(pulls: Sequence[Asked]) -> list[Span]:
     """Times of which the edge has said that they made room for what is newer."""
-    return [(begin, end) for asked in seen.asked(patch_id) for begin, end in asked.told.get("evicted", ())]
+    return [(begin, end) for asked in pulls for begin, end in asked.told.get("evicted", ())]
 
 
-def _pulled(seen: Seen, patch_id: str) -> Iterator[tuple[float, float, int, float]]:
+def _pulled(pulls: Sequence[Asked]) -> Iterator[tuple[float, float, int, float]]:
     """Begin, end, resolution and time of every pull that was answered, also with nothing."""
-    for asked in seen.asked(patch_id):
-        if "stretches" in asked.told and "begin" in asked.body:
+    for asked in pulls:
+        if "stretches" in asked.told:
             yield asked.body["begin"], asked.body["end"], asked.body["resolution"], asked.asked_at
 
 

@@ -25,6 +25,13 @@ class Patient(BaseModel):
     phone: str
 
 
+class Hand(Patient):
+    """Whom a time was recorded of; the changes of hands that lie in it."""
+
+    since: str | None
+    until: str | None
+
+
 class Cause(BaseModel):
     """One cause of an alert."""
 
@@ -374,7 +381,7 @@ class Compared(BaseModel):
     fs: float  # Hz
     leads: list[str]
     final: bool
-    patient: Patient | None
+    patients: list[Hand]
     recorded: str
     r_peak: int | None
 

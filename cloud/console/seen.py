@@ -32,6 +32,8 @@ from models.ranges import Pulled
 from models.verdicts import Report, TrendRow
 
 T = TypeVar("T")
+# Since when and until when (Unix seconds, None: not within what was asked for) the patch was on whom.
+Hand = tuple[float | None, float | None, dict[str, str]]
 
 
 class Seen:
@@ -129,10 +131,11 @@ class Seen:
         held = self._store.segments_between(patch_id, begin, end) if theirs else []
         return [one for one in held if _touches(theirs, *_utcs(one))]
 
-    def asked(self, patch_id: str) -> list[Asked]:
-        """Of the patch's edge, newest first; where the patch is theirs, or was."""
-        asked = self._store.commands.of_patch(patch_id, 1000)
-        return [one for one in asked if self._sees(Action.SEE, patch_id, one.asked_at)]
+    def pulls(self, patch_id: str, begin: float, end: float) -> list[Asked]:
+        """See `cloud.commands.Commands.pulls`; theirs by what they are about, whoever asked when."""
+        theirs = self.spans(Action.SEE, patch_id, begin, end)
+        held = self._store.commands.pulls(patch_id, begin, end) if theirs else []
+        return [one for one in held if _touches(theirs, one.body["begin"], one.body["end"])]
 
     def parts(self, episode_id: str) -> list[Segment]:
         return self._store.parts(episode_id) if self.episode(episode_id) else []
@@ -203,30 +206,32 @@ class Seen:
 
     # -- whose it is ---------------------------------------------------------------------------------
 
-    def patient(self, patch_id: str, first: float, last: float | None = None) -> dict[str, str] | None:
+    def patient(self, patch_id: str, at: float) -> dict[str, str] | None:
         """Whom the patch was on, by name or by pseudonym; None: on nobody."""
-        held = self._during(patch_id, first, last)
-        mine = next((one for one in held if one and may(self.person, Action.STATUS, one)), None)
-        known = self._patient(mine.patient_id) if mine else None
-        if mine is None or known is None:
-            return None
-        if not may(self.person, Action.NAMES, mine):
-            return {"name": known.pseudonym, "ward": mine.ward, "born": "", "phone": ""}
-        return {
-            "name": known.name or known.id,
-            "ward": mine.ward,
-            "born": known.born,
-            "phone": known.phone,
-        }
+        held = self.hands(patch_id, at, at)
+        return held[0][2] if held else None
 
-    def hands(self, patch_id: str, first: float, last: float) -> list[tuple[float, dict[str, str] | None]]:
-        """From when on the patch was on whom, of those whom the person may know, between two moments."""
-        held = self._during(patch_id, first, last)
+    def hands(self, patch_id: str, first: float, last: float) -> list[Hand]:
+        """Everybody whom the patch was on between two moments and whom the person may know, in order."""
         return [
-            (max(first, one.start), self.patient(patch_id, max(first, one.start)))
-            for one in held
+            (
+                one.start if one.start > first else None,
+                one.end if one.end is not None and one.end <= last else None,
+                self._named(one),
+            )
+            for one in self._during(patch_id, first, last)
             if one and may(self.person, Action.STATUS, one)
         ]
+
+    def hands_of(self, episode: Episode) -> list[Hand]:
+        return self.hands(episode.patch_id, *_span(episode))
+
+    def _named(self, held: Assignment) -> dict[str, str]:
+        known = self._patient(held.patient_id)
+        assert known is not None
+        if not may(self.person, Action.NAMES, held):
+            return {"name": known.pseudonym, "ward": held.ward, "born": "", "phone": ""}
+        return {"name": known.name or known.id, "ward": held.ward, "born": known.born, "phone": known.phone}
 
     def reviewed(self, patch_id: str) -> StoredAlert | None:
         """Of the alerts that concern nobody but who has the patch now, the one that a person saw last."""
@@ -252,9 +257,6 @@ class Seen:
         now = self._assignments.at(stored.alert.patch_id, time.time())
         held = self._during(stored.alert.patch_id, *_times(stored))
         return now is not None and held == [now] and may(self.person, Action.STATUS, now)
-
-    def patient_of(self, episode: Episode) -> dict[str, str] | None:
-        return self.patient(episode.patch_id, *_span(episode))
 
     def worn_by(self, episode: Episode) -> frozenset[str | None]:
         """Ids of all who had the patch meanwhile, None for nobody: to tell people apart, not to be shown."""

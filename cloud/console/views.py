@@ -13,7 +13,7 @@ from cloud.alerts import CALLING, State
 from cloud.chain import Head
 from cloud.citations import Cited, pieces
 from cloud.console.evidence import finding_row, lead_rows, not_read
-from cloud.console.seen import Seen
+from cloud.console.seen import Hand, Seen
 from cloud.drafts import Standing
 from cloud.store import Episode, Patch, StoredAlert, StoredFinding
 from cloud.symptoms import Symptom
@@ -82,8 +82,8 @@ def counted(rows: Sequence[Row]) -> str:
     return f"{MOST}+" if len(rows) > MOST else str(len(rows))
 
 
-def alert_rows(seen: Seen, states: Collection[State] = tuple(State)) -> list[Row]:
-    return [alert_row(seen, stored) for stored in seen.alerts(states=states)]
+def alert_rows(seen: Seen, states: Collection[State] = tuple(State), limit: int = MOST) -> list[Row]:
+    return [alert_row(seen, stored) for stored in seen.alerts(limit, states)]
 
 
 def alert_row(seen: Seen, stored: StoredAlert) -> Row:
@@ -129,6 +129,14 @@ def _entry(entry: Mapping[str, Any], episode: Episode | None) -> Row:
         "episode_id": entry["episode_id"],
         "at": entry["at"],
     }
+
+
+def hand_rows(hands: Sequence[Hand]) -> list[Row]:
+    """Patients, each with the change of hands before and after where that lies in what is shown."""
+    return [
+        patient | {"since": moment(since) if since else None, "until": moment(until) if until else None}
+        for since, until, patient in hands
+    ]
 
 
 def technical_rows(seen: Seen, limit: int = MOST) -> list[Row]:
@@ -178,7 +186,7 @@ class EpisodeView:
     report: Report | None
     reported: int | None  # last sample that the report knows of
     evidence: Evidence | None  # what the report cites
-    patient: Row | None
+    hands: list[Row]  # whom it was recorded of
     parts: tuple[Segment, ...]  # those of `episode`: one that came while this was read is not among them
     head: Head | None  # of the audit, that tells of the report
     analysed_by: tuple[str, str] | None  # network, and the SHA-256 of its weights
@@ -198,7 +206,7 @@ class EpisodeView:
             report=report,
             reported=newest.last if newest else None,
             evidence=seen.evidence(report) if report else None,
-            patient=seen.patient_of(episode),
+            hands=hand_rows(seen.hands_of(episode)),
             parts=tuple(part for part in seen.parts(episode_id) if part.last <= episode.last),
             head=seen.report_head(report) if report else None,
             analysed_by=seen.analysed_by(episode_id),

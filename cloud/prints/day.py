@@ -19,11 +19,12 @@ from cloud.prints.sections import (
     event_strips,
     final,
     found_table,
+    handed,
     method,
     said_of,
     signed_texts,
 )
-from cloud.prints.stays import DAY_S, Day, calls, gathered
+from cloud.prints.stays import DAY_S, Day, calls, gathered, quieted
 from cloud.prints.strip import Style
 from cloud.prints.tracing import of_episode
 from cloud.prints.typeset import Block, Document, caution, heading, note, pairs, table
@@ -63,7 +64,9 @@ def day_report(seen: Seen, patch_id: str, begin: float, end: float, now: float) 
         foot=foot(day),
         blocks=(
             pairs(_about(day, now, wanting) | {"Audit head": said_of(seen.audit_head())}),
-            caution(*not_analysed(day, patch_lost_s(seen, patch_id))),
+            caution(
+                *handed(seen.hands(patch_id, *day.heard)), *not_analysed(day, patch_lost_s(seen, patch_id))
+            ),
             *rates(day.heart),
             *found_table(events, when, share(day.heart, events)),
             *longest_runs(events, when),
@@ -223,14 +226,16 @@ def longest_runs(events: Sequence[Event], when: Callable[[Event], str]) -> Itera
 
 
 def alerts_table(seen: Seen, day: Day) -> Iterator[Block]:
-    causes = calls(seen, day)
+    called, quiet = calls(seen, day)
     yield heading("What a nurse was alerted to")
-    if not causes:
+    if called:
+        yield table(
+            {"At": "left", "Priority": "left", "Rule": "wide"},
+            [[moment(c["utc"]), c["priority"], f"{c['label']}: {c['rule']}"] for c in called[:MOST_ALERTS]],
+        )
+    else:
         yield note("Nothing in this time.")
-        return
-    yield table(
-        {"At": "left", "Priority": "left", "Rule": "wide"},
-        [[moment(c["utc"]), c["priority"], f"{c['label']}: {c['rule']}"] for c in causes[:MOST_ALERTS]],
-    )
-    if len(causes) > MOST_ALERTS:
-        yield note(f"{len(causes) - MOST_ALERTS} more are not listed.")
+    if len(called) > MOST_ALERTS:
+        yield note(f"{len(called) - MOST_ALERTS} more are not listed.")
+    if quiet:
+        yield note(quieted(quiet))

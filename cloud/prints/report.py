@@ -16,6 +16,7 @@ from cloud.prints.sections import (
     event_strips,
     final,
     found_table,
+    handed,
     method,
     said_of,
     signed_text,
@@ -57,7 +58,7 @@ def episode_report(seen: Seen, episode_id: str, now: float) -> Document:
         foot=_foot(view),
         blocks=(
             pairs(_about(view, tracing, now, wanting) | _heads(seen, view)),
-            caution(*_not_analysed(view, tracing, wanting)),
+            caution(*handed(seen.hands_of(view.episode)), *_not_analysed(view, tracing, wanting)),
             *found_table(own, when),
             *_measured(view),
             *_felt(view),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 
 from cloud.chain import Head
+from cloud.console.seen import Hand
 from cloud.console.views import NOT_ASSESSED, REVIEW, WORDING, EpisodeView, moment
 from cloud.prints import events, marks
 from cloud.prints.events import Event
@@ -30,6 +31,16 @@ LIMITS = (
     "is hatched as missing was never received.",
     f"Not assessed: {NOT_ASSESSED}, ST, QTc.",
 )
+
+
+def handed(hands: Sequence[Hand]) -> Iterator[str]:
+    """That what a print adds up is not of one patient, where the patch changed hands meanwhile."""
+    moves = sorted({move for since, until, _ in hands for move in (since, until) if move is not None})
+    if moves:
+        yield (
+            f"The patch changed hands at {' and '.join(map(moment, moves))}: beats, rates and burden are "
+            "added up across it and are not of one patient."
+        )
 
 
 def found_table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +19,7 @@ from models.anyecg.evidence import Span
 from models.verdicts import LABELS, Kind
 
 DAY_S = 86_400.0
+Cause = Mapping[str, Any]  # of an alert's history
 SEAM_S = 5.0  # of two rows, by a clock that is better known later
 
 
@@ -92,6 +94,13 @@ class Day:
         return united(stay.span for stay in self.stays)
 
     @property
+    def heard(self) -> Span:
+        """From the first to the last of which anything came."""
+        rows = [(row.begin, row.begin + 60) for row in self.minutes]
+        edges = [edge for span in (*self.came, *rows) for edge in span] or [self.begin]
+        return min(edges), max(edges)
+
+    @property
     def missing_s(self) -> float:
         """That did not reach the edge, by the rows."""
         return sum(row.missing_s for row in self.minutes)
@@ -144,8 +153,9 @@ def gathered(seen: Seen, patch_id: str, begin: float, end: float) -> Day:
     )
 
 
-def calls(seen: Seen, day: Day) -> list[Mapping[str, Any]]:
-    """The causes for which nurses were called in that time, in its order."""
+def calls(seen: Seen, day: Day) -> tuple[list[Cause], list[Cause]]:
+    """The causes for which nurses were called in that time, in its order, and those that a quiet rule covered
+    when they came: what is suppressed now may have called before."""
     causes = [
         cause
         for stored in seen.alerts(100_000)
@@ -153,4 +163,12 @@ def calls(seen: Seen, day: Day) -> list[Mapping[str, Any]]:
         for cause in stored.alert.history
         if cause["utc"] is not None and day.begin <= cause["utc"] < day.end
     ]
-    return sorted(causes, key=lambda cause: (cause["utc"], cause["label"]))
+    causes.sort(key=lambda cause: (cause["utc"], cause["label"]))
+    return [cause for cause in causes if not cause.get("quiet")], [c for c in causes if c.get("quiet")]
+
+
+def quieted(quiet: Sequence[Cause]) -> str:
+    """How many causes called nobody when they came, and which."""
+    counts = Counter(cause["label"] for cause in quiet)
+    which = ", ".join(f"{count} {label} {LABELS[label].plain}" for label, count in sorted(counts.items()))
+    return f"Under a quiet rule, so that nobody was called when they came: {which}."

@@ -12,10 +12,12 @@ import pytest
 
 from cloud.alert_book import UnknownAlertError
 from cloud.alerts import RESOLVE_S, StaleError, Standing, State
+from cloud.assignments import Assignments
 from cloud.audit_check import verify
 from cloud.calling import Cause, call
 from cloud.config import EscalationStep, RuleConfig
-from cloud.quiet import RefusedError, Thresholds, quieted
+from cloud.quiet import RefusedError, Thresholds, quiet_rule, quieted
+from cloud.roles import LOCAL
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Outcome
 from models.ecg import Segment, make_id
@@ -25,6 +27,7 @@ from models.wire import encode_segment
 
 MakePart = Callable[..., Segment]
 Say = Callable[..., Segment]
+Assign = Callable[[str, float], object]
 LOW = Cause(priority=Priority.LOW, label="V", at=10, rule="low")
 MEDIUM = Cause(priority=Priority.MEDIUM, label="AFIB", at=20, rule="medium")
 HIGH = Cause(priority=Priority.HIGH, label="VF", at=30, rule="high")
@@ -80,6 +83,18 @@ def say(store: SqliteStore, make_part: MakePart) -> Say:
         outcome = Outcome(episode_id=part.episode_id, findings=found, open=(), reports=(), judge=judge)
         assert store.finish(job, outcome, now=now)
         return part
+
+    return put
+
+
+@pytest.fixture
+def assign(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> Assign:
+    """Puts patch p on a patient from that moment on."""
+
+    def put(patient: str, at: float) -> object:
+        with monkeypatch.context() as clock:
+            clock.setattr("cloud.assignments.time.time", lambda: at)
+            return Assignments(store).assign(LOCAL, "p", patient, "A")
 
     return put
 
@@ -222,6 +237,39 @@ def test_a_resolution_while_a_part_is_analysed_is_not_undone_by_it(
     assert states == {"AFIB": State.RESOLVED, "VF": State.RAISED}
 
 
+@pytest.mark.parametrize("parts", [(0, 1, 2, 3), (2, 0, 1, 3)])
+def test_what_an_episode_tells_in_the_hands_that_it_went_on_in_is_told_once_and_stays_answered(
+    store: SqliteStore, say: Say, assign: Assign, parts: tuple[int, ...]
+) -> None:
+    """Part 0 was recorded before the patch was assigned, and may come after a part of then."""
+    assign("bert", 1001.0)
+    fibrillation = Cause(priority=Priority.HIGH, label="VF", at=150, rule="high")
+    for number in parts[:3]:
+        say(*(() if number == 0 and number == parts[0] else [fibrillation]), number=number)
+    assert [transition.did for transition in store.book.transitions(only(store).alert.id)] == ["raised"]
+    done = answer(store, only(store).alert.id)
+    store.book.resolve(done.alert.id, "ann", done.version, None, now=1020.0)
+    say(fibrillation, number=parts[3])
+    assert only(store).state is State.RESOLVED
+    later = Cause(priority=Priority.HIGH, label="VF", at=450, rule="high")
+    say(fibrillation, number=4, again=[later])
+    assert (store.open_alert("p", 1001.0) or done.alert).id != done.alert.id
+
+
+def test_an_episode_that_goes_on_in_other_hands_begins_the_hour_of_its_alert_anew(
+    store: SqliteStore, say: Say, assign: Assign
+) -> None:
+    assign("bert", 1001.0)
+    fibrillation = Cause(priority=Priority.HIGH, label="VF", at=150, rule="high")
+    for number in (0, 1):
+        say(*[fibrillation] * number, number=number)
+    answer(store, only(store).alert.id)
+    hear(store, 2000)
+    hear(store, 2100)
+    say(fibrillation, number=2, labels=["VF"])
+    assert only(store).quiet_s == 0
+
+
 @pytest.mark.parametrize("outbox", [0, 3])
 def test_an_acknowledged_alert_resolves_by_recording_once_all_of_it_is_here(
     store: SqliteStore, say: Say, outbox: int
@@ -257,6 +305,19 @@ def test_the_label_seen_again_in_a_new_part_begins_the_hour_anew(store: SqliteSt
     say(number=1, begin=200_000, labels=["AFIB"])
     hear(store, 2000 + 2 * RESOLVE_S)
     assert only(store).state is State.ACKNOWLEDGED
+
+
+def test_what_another_patient_records_resolves_nothing(store: SqliteStore, say: Say, assign: Assign) -> None:
+    assign("anna", 900.0)
+    say(MEDIUM)
+    answer(store, only(store).alert.id)
+    hear(store, 2000)
+    assign("bert", 2100.0)
+    hear(store, 2000 + 2 * RESOLVE_S)
+    acknowledged = only(store)
+    assert acknowledged.state is State.ACKNOWLEDGED
+    done = store.book.resolve(acknowledged.alert.id, "ann", acknowledged.version, None, now=9900.0)
+    assert done.state is State.RESOLVED
 
 
 def test_an_unacknowledged_alert_outlives_any_recording(store: SqliteStore, say: Say) -> None:
@@ -318,6 +379,25 @@ def test_what_a_quiet_rule_covers_is_kept_and_counted_in_its_own_alert_and_calls
     assert store.open_alert("p") is None
 
 
+def test_the_audit_tells_how_an_alert_came_that_a_quiet_rule_kept_from_calling(
+    tmp_path: Path, store: SqliteStore, say: Say
+) -> None:
+    rule = quiet_rule("p", "AFIB", Priority.MEDIUM, hours=1, reason="known", who="ann", now=900.0)
+    with store.writing() as db:
+        store.patient_rules.add(db, rule)
+    say(MEDIUM)
+    quiet = only(store)
+    assert (quiet.state, quiet.version) == (State.SUPPRESSED, 1)
+    store.book.undo(quiet.alert.id, "bob", 1, None, now=1200.0)
+    suppress(store, now=1300.0)
+    store.note_head(now=1400.0)
+    assert verify(str(tmp_path / "cloud.db"))["problems"] == []
+    with store.writing() as db:
+        db.execute("delete from alerts")
+    gone = verify(str(tmp_path / "cloud.db"))["problems"]
+    assert [problem["kind"] for problem in gone] == ["not in the store"]
+
+
 def test_a_part_is_judged_by_the_rules_of_its_commit_however_late_it_is_analysed(
     store: SqliteStore, say: Say
 ) -> None:
@@ -360,6 +440,19 @@ def test_undo_raises_what_was_suppressed_with_the_time_of_its_evidence_and_ends_
     assert (ended["ended_at"], ended["ended_by"], ended["ended_why"]) == (1300.0, "bob", "looks worse")
 
 
+@pytest.mark.parametrize(("reason", "why"), [("not AF after all", "not AF after all"), (None, "resolved")])
+def test_a_suppressed_alert_that_is_resolved_leaves_no_quiet_rule_in_force(
+    store: SqliteStore, say: Say, reason: str | None, why: str
+) -> None:
+    say(MEDIUM)
+    quiet = suppress(store)
+    store.book.resolve(quiet.alert.id, "bob", quiet.version, reason, now=1300.0)
+    (ended,) = store.all("select * from quiet_rules")
+    assert (ended["ended_at"], ended["ended_by"], ended["ended_why"]) == (1300.0, "bob", why)
+    say(MEDIUM, begin=1000, now=1400.0)
+    assert store.open_alert("p") is not None
+
+
 def test_a_refused_suppression_leaves_no_rule(store: SqliteStore, say: Say) -> None:
     say(MEDIUM)
     with pytest.raises(RefusedError, match="Look at the strip first"):
@@ -382,11 +475,87 @@ def test_a_patchs_own_thresholds_hold_from_when_they_were_set_and_keep_their_bou
     assert rules.at("q", 150.0, base) == rules.at("p", 99.0, base)
     for own, reason, sentence in (
         ({"pause_s": 1.0}, "why not", "pause_s"),
+        ({"pause_s": 9999}, "why not", "pause_s"),
+        ({"vt_beats": 100_000}, "why not", "vt_beats"),
+        ({"fast_bpm": float("inf")}, "why not", "fast_bpm"),
+        ({"slow_bpm": float("nan")}, "why not", "slow_bpm"),
         ({"slow": 34}, "why not", "slow"),
         ({"slow_bpm": 34}, " ", "reason"),
     ):
         with pytest.raises(RefusedError, match=sentence):
             set_to(own, 300.0, reason)
+
+
+def test_a_quiet_rule_ends_with_the_hands_that_its_patient_was_in(
+    store: SqliteStore, say: Say, assign: Assign
+) -> None:
+    assign("anna", 900.0)
+    say(MEDIUM)
+    quiet = suppress(store, hours=100.0).alert
+    assign("bert", 2000.0)
+    assert store.patient_rules.at("p", 1999.0, RuleConfig()).quiet != ()
+    assert store.patient_rules.at("p", 2000.0, RuleConfig()).quiet == ()
+    say(MEDIUM, begin=1000, now=2100.0)  # of Anna, and late
+    assert only(store).state is State.SUPPRESSED
+    assert len(only(store).alert.history) == 2
+    for begin, whose in ((100_000, 2000.0), (99_950, 1999.0)):  # of the second one half is Anna's
+        say(Cause(priority=Priority.MEDIUM, label="AFIB", at=begin, rule="medium"), begin=begin, now=2100.0)
+        called = store.open_alert("p", whose)
+        assert called is not None
+        assert called.id != quiet.id
+
+
+def test_thresholds_that_were_set_when_the_bounds_were_wider_hold_no_more(store: SqliteStore) -> None:
+    wide = {"patch_id": "p", "own": '{"pause_s": 9999.0}', "at": 100.0, "who": "ann", "reason": "noise"}
+    with store.writing() as db:
+        db.table("thresholds").insert(wide)
+    assert store.patient_rules.at("p", 200.0, RuleConfig()).thresholds == RuleConfig()
+
+
+def test_thresholds_end_with_the_hands_that_their_patient_was_in(
+    store: SqliteStore, say: Say, assign: Assign
+) -> None:
+    rules, base = store.patient_rules, RuleConfig()
+    assign("anna", 900.0)
+    own = Thresholds(patch_id="p", own={"slow_bpm": 34}, at=1010.0, who="ann", reason="Anna: athlete")
+    rules.set_thresholds(own, base)
+    assign("bert", 2000.0)
+    parts = [say(begin=begin, now=2100.0) for begin in (1000, 99_950, 100_000)]
+    assert [rules.of_part(part.id, base).thresholds.slow_bpm for part in parts] == [34.0, 40.0, 40.0]
+    assert rules.at("p", 2000.0, base).thresholds == base
+    assert rules.thresholds("p", 2000.0) is None
+
+
+def test_an_alert_of_a_patient_whom_the_patch_has_left_is_not_suppressed_for_the_next(
+    store: SqliteStore, say: Say, assign: Assign
+) -> None:
+    assign("anna", 900.0)
+    say(MEDIUM)
+    assign("bert", 2000.0)
+    with pytest.raises(RefusedError, match="Patch p has changed hands since: acknowledge and resolve"):
+        suppress(store, now=2000.0)
+    assert store.all("select * from quiet_rules") == []
+
+
+def test_who_follows_a_patch_hears_of_whom_it_is_on_now_once_nobody_elses_alert_calls(
+    store: SqliteStore, say: Say, assign: Assign
+) -> None:
+    def told() -> tuple[str, State]:
+        stored = store.book.current("p", 2200.0)
+        assert stored is not None
+        return stored.alert.label, stored.standing.state
+
+    assign("anna", 900.0)
+    say(HIGH)
+    anna = only(store).alert.id
+    assign("bert", 2000.0)
+    say(Cause(priority=Priority.MEDIUM, label="AFIB", at=100_020, rule="medium"), begin=100_000, now=2100.0)
+    (bert,) = {stored.alert.id for stored in store.alerts()} - {anna}
+    assert told() == ("VF", State.RAISED)
+    answer(store, anna, now=2110.0)
+    assert told() == ("AFIB", State.RAISED)
+    answer(store, bert, now=2120.0)
+    assert told() == ("AFIB", State.ACKNOWLEDGED)
 
 
 def test_an_alert_of_before_there_were_courses_is_raised_at_version_1_and_can_be_answered(

@@ -175,6 +175,14 @@ def test_what_is_suppressed_is_raised_by_undo_with_its_evidence_and_must_be_seen
     assert {Effect.CALL, Effect.LIFT} <= set(effects)
 
 
+def test_a_quiet_rule_ends_with_what_it_suppressed_and_with_nothing_else() -> None:
+    looked = seen(raised())
+    quiet, _ = step(looked, suppression(looked), 3.0)
+    assert Effect.LIFT in step(quiet, Resolve(who="bob", version=quiet.version), 60.0)[1]
+    answered = acknowledged()
+    assert Effect.LIFT not in step(answered, Resolve(who="bob", version=answered.version), 60.0)[1]
+
+
 def hear(standing: Standing, *heard: tuple[int, float], settled: bool = True) -> Standing:
     for boot_id, seconds in heard:
         standing, _ = step(standing, Hear(boot_id=boot_id, heard_s=seconds, settled=settled), 100.0)

@@ -203,3 +203,9 @@ def test_a_time_without_an_offset_is_this_machines() -> None:
     assert begin_of("") is None
     with pytest.raises(UsageError, match="unlike 'tomorrow'"):
         begin_of("tomorrow")
+
+
+@pytest.mark.parametrize("text", ["0202-05-01", "1969-12-31T00:00+00:00", "2300-01-01T08:30"])
+def test_a_time_of_which_there_can_be_no_recording_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="Nothing was recorded in the year of"):
+        begin_of(text)

@@ -127,8 +127,10 @@ def opened(path: Path, *steps: tuple[float, str]) -> SqliteStore:
 def call_in(make_part: Callable[..., Segment]) -> Raise:
     """An alert that calls at `now`, as a worker commits it."""
 
-    def put(store: SqliteStore, now: float = 1000.0, priority: Priority = Priority.MEDIUM) -> Alert:
-        part = make_part()
+    def put(
+        store: SqliteStore, now: float = 1000.0, priority: Priority = Priority.MEDIUM, begin: int = 0
+    ) -> Alert:
+        part = make_part(begin=begin)
         store.commit_segment(encode_segment(part, 0, "home"), part, seq=0, site="home", now=now)
         entry = {"episode_id": part.episode_id, "boot_id": 1, "label": "AFIB", "rule": "made", "at": 50}
         alert = Alert(
@@ -449,6 +451,24 @@ def test_a_gateway_follows_a_patch_also_when_it_comes_late_and_when_the_broker_l
         broker.start()
         with following(broker.port) as later:
             assert later.hears("acknowledged")["version"] == 3
+    store.close()
+
+
+def test_a_gateway_hears_of_an_alert_that_nobody_has_answered_before_an_answered_one_that_is_worse(
+    tmp_path: Path, broker: Any, call_in: Raise
+) -> None:
+    store = opened(tmp_path / "cloud.db")
+    with dispatching(store, Mqtt(broker.url, "home", lambda: None)), following(broker.port) as gateway:
+        known = call_in(store, time.time())
+        seen = store.book.see(known.id, "ann", "desk", 1, now=time.time())
+        store.book.suppress(known.id, "ann", "desk", seen.version, hours=1, reason="known", now=time.time())
+        worse = call_in(store, time.time(), Priority.HIGH, begin=1000)
+        acknowledge(store, worse, time.time())
+        assert gateway.hears("acknowledged")["id"] == worse.id
+        store.book.undo(known.id, "bob", seen.version + 1, None, now=time.time())
+        assert gateway.hears("raised")["id"] == known.id
+        acknowledge(store, known, time.time())
+        assert gateway.hears("acknowledged")["id"] == worse.id
     store.close()
 
 

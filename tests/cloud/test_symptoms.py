@@ -68,6 +68,16 @@ def test_a_form_that_is_sent_twice_is_kept_once(store: SqliteStore, eve: Person)
     assert len(store.symptoms.of(eve)) == 2
 
 
+@pytest.mark.parametrize("other", [{"kind": "fainting"}, {"minutes": "1"}, {"note": "on the stairs"}])
+def test_a_form_that_is_filled_in_anew_after_going_back_is_kept_too(
+    store: SqliteStore, eve: Person, other: dict[str, str]
+) -> None:
+    first = {"kind": "other", "minutes": "0", "form": "f1"}
+    for filled in (first, first | other, first | other):
+        store.symptoms.tell(eve, Told(**filled), NOW)
+    assert counts(store) == {"symptoms": 2, "commands": 2, "audited": 4, "events": 4}
+
+
 @pytest.mark.parametrize("table", ["symptoms", "commands", "audit", "events"])
 def test_where_one_of_its_rows_cannot_be_written_none_is(store: SqliteStore, eve: Person, table: str) -> None:
     with store.writing() as db:

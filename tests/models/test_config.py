@@ -94,6 +94,17 @@ def test_a_limit_below_what_is_found_at_all_is_refused_and_not_silently_without_
     refusal(written(tmp_path, f"[rules]\n{rule}"))
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        *("vf_s = 11", "vt_beats = 31", "pause_s = 11", "run_beats = 31", "af_s = 241", "v_per_minute = 61"),
+        *("slow_bpm = 19", "slow_bpm = 101", "fast_bpm = 251", "fast_bpm = inf", "pause_s = nan"),
+    ],
+)
+def test_a_limit_that_no_episode_reaches_is_refused(tmp_path: Path, rule: str) -> None:
+    refusal(written(tmp_path, f"[rules]\n{rule}"))
+
+
 def test_a_file_that_is_not_there_a_folder_and_what_is_no_toml_are_one_sentence_each(tmp_path: Path) -> None:
     assert "cannot be read" in refusal(tmp_path / "nowhere.toml")
     assert "cannot be read" in refusal(tmp_path)

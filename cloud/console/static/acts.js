@@ -80,7 +80,7 @@ export class Acts {
     this.#flights.delete(alert);
     if (answer.ok && what === "suppress") this.#suppressed = { alert, version: answer.said.version };
     if (answer.ok && what === "undo") this.#suppressed = null;
-    note(answer.ok ? told(what, answer.said) : answer.said.detail, !answer.ok);
+    note(answer.ok ? told(what, answer.said, data) : answer.said.detail, !answer.ok);
     this.#done(answer.ok ? what : null, alert);
   }
 
@@ -125,14 +125,14 @@ export class Acts {
   }
 }
 
-function told(what, { told: whom }) {
+function told(what, { told: whom }, before) {
   return {
     acknowledge: "Acknowledged.",
     escalate: whom?.length
       ? `Escalated: ${whom.join(", ")} and all open pages are told.`
       : "Escalated on all open pages. Nobody else stands in cloud.toml.",
     suppress: "Suppressed: u undoes it.",
-    resolve: "Resolved.",
+    resolve: before?.state === "suppressed" ? "Resolved, and its quiet rule has ended: what comes now calls." : "Resolved.",
     undo: "Undone: it calls again.",
   }[what];
 }

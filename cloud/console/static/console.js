@@ -302,7 +302,7 @@ keys([
   { keys: ["e"], says: "escalate: tell everybody on the chain now", act: () => act("escalate"), once: true },
   { keys: ["x"], says: "suppress, for so many hours and a reason", act: () => act("suppress"), once: true },
   { keys: ["u"], says: "undo the suppression that is chosen, or the last one", act: () => act("undo"), once: true },
-  { keys: ["r"], says: "resolve", act: () => act("resolve"), once: true },
+  { keys: ["r"], says: "resolve; of a suppressed one the quiet rule ends too", act: () => act("resolve"), once: true },
   { keys: ["n"], says: "next marked span", act: () => strip()?.step(1) },
   { keys: ["p"], says: "previous marked span", act: () => strip()?.step(-1) },
   { keys: ["c"], says: "calipers; arrows move one, with Shift further, Tab goes to the other", act: () => strip()?.calipers() },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import math
 import os
 import time
@@ -18,8 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Page
 
+from cloud.assignments import Assignments
 from cloud.commands import State
 from cloud.disclosure import HELD, NOTHING, PER_MINUTE, Columns, pieces
+from cloud.roles import LOCAL
 from cloud.sqlite_store import SqliteStore
 from edge.pulls import minutes, stretches
 from edge.recorded import Recorded
@@ -242,6 +245,42 @@ def test_wards_are_told_apart(enter: Callable[[str], httpx.Client], edge: Edge) 
     assert enter("nurse-b").post(
         f"/api/patches/{PATCH}/fetch?from={time.time() + 1}&seconds=60"
     ).status_code in {404, 422}
+
+
+def test_a_pull_is_theirs_who_may_see_its_time_also_after_the_patch_has_moved(
+    enter: Callable[[str], httpx.Client], edge: Edge, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved, assignments = BEGIN + 21 * 3600 + 30, Assignments(store)
+    assignments.assign(LOCAL, PATCH, "one", "A", start=BEGIN)
+    with monkeypatch.context() as then:
+        then.setattr("cloud.assignments.time.time", lambda: moved)
+        assignments.assign(LOCAL, PATCH, "two", "B")
+    before, after, api = enter("nurse-a"), enter("nurse-b"), f"/api/patches/{PATCH}"
+    minutes = [BEGIN + 20.5 * 3600, moved - 30]  # nothing was recorded; the second is of both hands
+    for at in minutes:
+        assert before.post(f"{api}/fetch?from={at}&seconds=60&full=true").status_code == 200
+    waiting = [c.get(f"{api}/disclosure?day={DAY}").json()["waiting"] for c in (before, after)]
+    assert waiting == [2, 0]
+    assert edge.answer() == 2
+    assert [before.get(f"{api}/minutes/{at}").json()["over"] for at in minutes] == [True, True]
+    assert after.get(f"{api}/minutes/{minutes[1]}").json()["over"] is False
+    states = [state for _, _, state in before.get(f"{api}/disclosure?day={DAY}").json()["minutes"]]
+    assert states[1229:1232] == ["unknown", "not recorded", "unknown"]
+
+
+def test_what_an_edge_has_answered_stays_answered_however_much_is_asked_later(
+    edge: Edge, server: Any, store: SqliteStore
+) -> None:
+    unrecorded = {"from": BEGIN + 21 * 3600, "seconds": 3600}
+    assert httpx.post(f"{server.url}/api/patches/{PATCH}/fetch", params=unrecorded).status_code == 200
+    edge.answer()
+    with store.writing() as db:
+        (row,) = db.query("select * from commands")
+        elsewhere = json.dumps(json.loads(row["body"]) | {"begin": 1.0, "end": 61.0})
+        later = {"body": elsewhere, "asked_at": row["asked_at"] + 1}
+        db.table("commands").insert_all(row | later | {"id": f"C{number}"} for number in range(1200))
+    day = httpx.get(f"{server.url}/api/patches/{PATCH}/disclosure", params={"day": str(DAY)}).json()
+    assert {state for _, _, state in day["minutes"][21 * 60 : 22 * 60]} == {"not recorded"}
 
 
 def test_episodes_and_what_was_found_in_them_are_coloured(

@@ -108,6 +108,15 @@ def test_what_is_suppressed_says_why_who_until_when_and_one_key_undoes_it(
     expect(page.locator("#tab-suppressed .count")).to_have_text("1", timeout=SLOW)
     page.keyboard.press("u")  # from where it was done
     expect(page.locator("#tab-review .count")).to_have_text("1", timeout=SLOW)
+    looked(page, "bed-1")
+    page.keyboard.press("x")
+    page.keyboard.type("known")
+    page.keyboard.press("Enter")
+    expect(page.locator("#tab-suppressed .count")).to_have_text("1", timeout=SLOW)
+    page.keyboard.press("2")
+    looked(page, "bed-1")
+    page.keyboard.press("r")
+    expect(page.locator("#notes")).to_contain_text("its quiet rule has ended", timeout=SLOW)
 
 
 def test_an_escalation_is_heard_on_the_other_page_and_a_high_alert_is_not_suppressed(

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import httpx
 import pytest
 
 from cloud.assignments import Assignments
+from cloud.console.views import moment
 from cloud.people import People
 from cloud.roles import LOCAL
 from cloud.sqlite_store import SqliteStore
 from models.ecg import Segment
+from models.verdicts import Priority
 
 Enter = Callable[[str], httpx.Client]
 Commit = Callable[..., Segment]
@@ -159,6 +163,36 @@ def test_an_episode_across_a_change_of_hands_is_seen_by_both(
         assert statuses(enter(name), part.episode_id) == {200}
 
 
+def test_a_strip_across_a_change_of_hands_names_all_whom_it_is_of_and_until_when(
+    enter: Enter,
+    assignments: Assignments,
+    commit: Commit,
+    beat: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assignments.assign(LOCAL, "patch", "one", "A", start=UTC_0 - 86_400, name="Anna Berg")
+    monkeypatch.setattr("cloud.assignments.time.time", lambda: UTC_0 + 10.0)
+    assignments.assign(LOCAL, "patch", "two", "B", name="Bert Holm")
+    part = commit(patch_id="patch")  # 20 s from sample 0
+    beat("patch")
+    episode, day = part.episode_id, datetime.fromtimestamp(UTC_0).astimezone().date()
+    anna, bert = f"Anna Berg until {moment(UTC_0 + 10)}", f"Bert Holm from {moment(UTC_0 + 10)}"
+    paths = [
+        f"/fragments/episodes/{episode}",
+        f"/fragments/together?episode={episode}",
+        f"/episodes/{episode}/report",
+        f"/compare?episode={episode}&episode={episode}",
+        f"/patches/patch/disclosure?day={day}",
+        f"/patches/patch/day?date={day}",
+    ]
+    for name, told in (("chief", f"{anna}; {bert}"), ("nurse-a", anna), ("nurse-b", bert)):
+        for path in paths:
+            said = " ".join(re.sub("<[^>]*>", "", enter(name).get(path).text).split())
+            assert told in said, (name, path)
+            assert name == "chief" or said.count("Berg") * said.count("Holm") == 0
+    assert "a Anna Berg and Bert Holm, patch patch" in enter("chief").get(paths[3]).text
+
+
 def test_alerts_of_many_other_patches_do_not_hide_ones_own(
     enter: Enter, assignments: Assignments, commit: Commit, store: SqliteStore
 ) -> None:
@@ -173,6 +207,32 @@ def test_alerts_of_many_other_patches_do_not_hide_ones_own(
             db.table("alerts").insert(row | more | {"updated_at": row["updated_at"] + 1})
     assert [row["patch_id"] for row in enter("nurse-a").get("/api/alerts").json()] == ["mine"]
     assert len(enter("nurse-b").get("/api/alerts").json()) == 100
+
+
+def test_a_new_alert_comes_before_all_that_are_over_and_that_there_are_more_is_said(
+    enter: Enter, commit: Commit, store: SqliteStore
+) -> None:
+    commit(patch_id="old")
+    (over,) = store.alerts()
+    store.book.see(over.alert.id, "ann", "s", 1, now=time.time())
+    store.book.acknowledge(over.alert.id, "ann", "s", 1, now=time.time())
+    store.book.resolve(over.alert.id, "ann", 3, None, now=time.time())
+    with store.writing() as db:
+        (row,) = db.query("select * from alerts")
+        for number in range(99):
+            alert = json.dumps(json.loads(row["alert"]) | {"id": f"A{number}"})
+            db.table("alerts").insert(row | {"id": f"A{number}", "alert": alert})
+    commit(patch_id="new", priority=Priority.MEDIUM)
+    client = enter("nurse-a")
+    some, all_ = client.get("/api/alerts"), client.get("/api/alerts?limit=101")
+    assert [(row["priority"], row["state"]) for row in some.json()[:2]] == [
+        ("medium", "raised"),
+        ("high", "resolved"),
+    ]
+    assert [(len(answer.json()), answer.headers["X-AnyECG-More"]) for answer in (some, all_)] == [
+        (100, "true"),
+        (101, "false"),
+    ]
 
 
 def test_a_technical_alert_is_for_who_had_the_patch_and_for_who_has_it(

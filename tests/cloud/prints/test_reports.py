@@ -7,14 +7,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
+from cloud.alerts import CALLING, State
 from cloud.ask import UnknownEpisodeError
 from cloud.assignments import Assignments
+from cloud.config import CloudConfig
+from cloud.console.app import create_app
 from cloud.console.seen import everything
+from cloud.console.views import moment
 from cloud.prints.day import day_report
 from cloud.prints.events import Event, chosen
 from cloud.prints.figures import Heart, heart, united
@@ -23,13 +29,16 @@ from cloud.prints.strip import Style
 from cloud.prints.study import study_report
 from cloud.prints.tracing import UnknownPatchError, utc_of
 from cloud.prints.typeset import AT_ONCE, Document, caution, pages, pairs, pdf, table, within
+from cloud.quiet import QuietRule
 from cloud.roles import LOCAL, Person, Role
 from cloud.sqlite_store import SqliteStore
 from cloud.symptoms import NEAR_S, Symptom, Told
 from cloud.turns import BusyError
+from cloud.worker import Worker
+from models.anyecg.localizer import Localizer
 from models.ecg import Clock, Segment, row_id
 from models.errors import UsageError
-from models.verdicts import Finding, TrendRow
+from models.verdicts import Finding, Priority, TrendRow
 from models.wire import encode_segment
 
 UTC_0 = 1_700_000_000.0
@@ -212,6 +221,68 @@ def test_a_day_with_minute_rows_tells_of_them_and_of_those_that_lack(kept: Sqlit
     )
     assert "of 10 min 0 s there is no row" in said
     assert "Edge: V" in said
+
+
+def test_a_report_across_a_change_of_hands_says_that_it_is_not_of_one_patient(
+    store: SqliteStore, parts: list[Segment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assignments = Assignments(store)
+    assignments.assign(LOCAL, "excerpt", "one", "A", start=UTC_0 - HOUR)
+    for part in parts:
+        store.commit_segment(encode_segment(part, part.part, "home"), part, seq=0, site="home", now=NOW)
+
+    def said() -> list[str]:
+        seen = everything(store)
+        day = day_report(seen, "excerpt", UTC_0 - 2 * HOUR, UTC_0 + 2 * HOUR, NOW)
+        return [first_page(day), first_page(episode_report(seen, parts[0].episode_id, NOW))]
+
+    assert not any("changed hands" in text for text in said())  # nothing came of the time before
+    monkeypatch.setattr("cloud.assignments.time.time", lambda: UTC_0 + 40.0)
+    assignments.assign(LOCAL, "excerpt", "two", "B")
+    for text in said():
+        assert f"The patch changed hands at {moment(UTC_0 + 40)}: beats, rates and burden" in text
+
+
+QUIETED = "Under a quiet rule, so that nobody was called when they came: 1 V ventricular premature beat."
+FREQUENT = "ventricular beats within 60 s"
+
+
+def take(store: SqliteStore, network: Localizer, parts: list[Segment]) -> list[str]:
+    """Analyses them; what the report of that day and the day's page say."""
+    worker = Worker(store, network, CloudConfig())
+    for part in parts:
+        store.commit_segment(encode_segment(part, part.part, "home"), part, seq=0, site="home", now=UTC_0)
+    while (job := store.claim("test", 60.0, now=time.time())) is not None:
+        assert worker.work(job)
+    for stored in store.alerts(states=CALLING):
+        store.book.see(stored.alert.id, "ann", "s", stored.standing.version, now=NOW)
+        store.book.suppress(stored.alert.id, "ann", "s", 1, hours=1.0, reason="known", now=NOW)
+    assert [stored.standing.state for stored in store.alerts()] == [State.SUPPRESSED]
+    with TestClient(create_app(store), base_url="http://127.0.0.1") as client:
+        day = datetime.fromtimestamp(UTC_0).astimezone().date()
+        page = client.get(f"/patches/excerpt/day?date={day}").text
+    return [words(day_report(everything(store), "excerpt", UTC_0, UTC_0 + HOUR, NOW)), page]
+
+
+def test_what_a_quiet_rule_covered_is_not_told_as_a_call(
+    store: SqliteStore, network: Localizer, parts: list[Segment]
+) -> None:
+    rule = QuietRule(
+        patch_id="excerpt", label="V", priority=Priority.LOW, since=0.0, until=9e9, reason="known", who="ann"
+    )
+    with store.writing() as db:
+        store.patient_rules.add(db, rule)
+    for said in take(store, network, parts):
+        assert FREQUENT not in said
+        assert QUIETED in said
+
+
+def test_what_called_stays_a_call_when_it_is_suppressed_later(
+    store: SqliteStore, network: Localizer, parts: list[Segment]
+) -> None:
+    for said in take(store, network, parts):
+        assert FREQUENT in said
+        assert QUIETED not in said
 
 
 def test_a_day_counts_only_what_lies_in_it(kept: SqliteStore, episode_id: str) -> None:
