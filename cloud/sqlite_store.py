@@ -347,12 +347,16 @@ class SqliteStore(Memory):
         row = self.one("select evidence from reports where id = ? and evidence is not null", report_id)
         return stored_evidence(row) if row else None
 
-    def alerts(self, limit: int = 100, states: Collection[State] = tuple(State)) -> list[StoredAlert]:
+    def alerts(
+        self, limit: int = 100, states: Collection[State] = tuple(State), *, patch_id: str | None = None
+    ) -> list[StoredAlert]:
         rows = self.all(
             "select * from alerts where state in (select value from json_each(?))"
-            " order by state in ('raised', 'seen') desc, state = 'acknowledged' desc, priority desc,"
-            " updated_at desc limit ?",
+            " and (? is null or patch_id = ?) order by state in ('raised', 'seen') desc,"
+            " state = 'acknowledged' desc, priority desc, updated_at desc limit ?",
             json.dumps(list(states)),
+            patch_id,
+            patch_id,
             limit,
         )
         return [stored_alert(row) for row in rows]

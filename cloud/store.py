@@ -356,9 +356,11 @@ class Store(Protocol):
     def evidence(self, report_id: str) -> Evidence | None:
         """What a report rests on: its citations are ids of these facts."""
 
-    def alerts(self, limit: int = 100, states: Collection[State] = tuple(State)) -> list[StoredAlert]:
-        """Those that call, then the acknowledged, then the rest; of each the highest priority first, then the
-        newest."""
+    def alerts(
+        self, limit: int = 100, states: Collection[State] = tuple(State), *, patch_id: str | None = None
+    ) -> list[StoredAlert]:
+        """Of all patches, or of one: those that call, then the acknowledged, then the rest; of each the
+        highest priority first, then the newest."""
 
     def alert(self, alert_id: str) -> StoredAlert | None: ...
 

@@ -31,6 +31,7 @@ from models.ecg import Segment
 from models.ranges import Pulled
 from models.verdicts import Report, TrendRow
 
+MOST_ALERTS = 100_000  # of one patch, looked through
 T = TypeVar("T")
 # Since when and until when (Unix seconds, None: not within what was asked for) the patch was on whom.
 Hand = tuple[float | None, float | None, dict[str, str]]
@@ -48,6 +49,10 @@ class Seen:
 
     def alerts(self, limit: int = 100, states: Collection[State] = tuple(State)) -> list[StoredAlert]:
         return _enough(lambda most: self._store.alerts(most, states), self._sees_alert, limit)
+
+    def alerts_of(self, patch_id: str) -> list[StoredAlert]:
+        """All of a patch."""
+        return [one for one in self._store.alerts(MOST_ALERTS, patch_id=patch_id) if self._sees_alert(one)]
 
     def alert(self, alert_id: str) -> StoredAlert | None:
         stored = self._store.alert(alert_id)
@@ -235,12 +240,11 @@ class Seen:
 
     def reviewed(self, patch_id: str) -> StoredAlert | None:
         """Of the alerts that concern nobody but who has the patch now, the one that a person saw last."""
+        answered = (State.ACKNOWLEDGED, State.RESOLVED)
         found = [
             stored
-            for stored in self._store.alerts(100_000, (State.ACKNOWLEDGED, State.RESOLVED))
-            if stored.alert.patch_id == patch_id
-            and stored.standing.acknowledged_at is not None
-            and self._is_of_now(stored)
+            for stored in self._store.alerts(MOST_ALERTS, answered, patch_id=patch_id)
+            if stored.standing.acknowledged_at is not None and self._is_of_now(stored)
         ]
         return max(found, key=lambda stored: stored.standing.acknowledged_at or 0.0, default=None)
 

@@ -158,8 +158,7 @@ def calls(seen: Seen, day: Day) -> tuple[list[Cause], list[Cause]]:
     when they came: what is suppressed now may have called before."""
     causes = [
         cause
-        for stored in seen.alerts(100_000)
-        if stored.alert.patch_id == day.patch_id
+        for stored in seen.alerts_of(day.patch_id)
         for cause in stored.alert.history
         if cause["utc"] is not None and day.begin <= cause["utc"] < day.end
     ]

@@ -24,7 +24,8 @@ const alarm = new Alarm(document.getElementById("sound"));
 const acts = new Acts(document.getElementById("acts"), document.getElementById("suppress"), done);
 
 let queue = QUEUES[0];
-// What is shown: { together: episodes } or { item, alert, episode, at, of, drawn }, `of` what it was about when chosen.
+// What is shown: { together: episodes } or { item, alert, episode, at, of, drawn, resolvedBy }, `of` what it was about
+// when chosen.
 let chosen = null;
 let heard = Date.now();
 
@@ -148,7 +149,7 @@ function follow() {
 
 function mark() {
   const mine = item(chosen?.item);
-  const gone = chosen && !mine && !chosen.together ? "Somebody has dealt with this alert" : "";
+  const gone = chosen && !mine && !chosen.together ? wentBy(chosen) : "";
   acts.show(mine?.dataset.alert ? mine.dataset : null, gone);
   for (const found of queues.querySelectorAll("[data-item]")) {
     found.setAttribute("aria-current", String(found === mine));
@@ -156,6 +157,12 @@ function mark() {
       cause.setAttribute("aria-current", String(found === mine && about(cause) === `${chosen.episode} ${chosen.at}`));
     }
   }
+}
+
+// Why the card of what is shown is gone.
+function wentBy({ alert, resolvedBy }) {
+  if (!alert) return "This technical alert is over: its cause has gone";
+  return resolvedBy === "recording" ? "The recording has resolved this alert" : "Somebody has dealt with this alert";
 }
 
 function see() {
@@ -330,6 +337,7 @@ const news = {
     const calls = alert.state === "raised" || change === "escalated";
     if (calls) said.textContent = `${alert.priority} alert, patch ${alert.patch_id}: ${alert.rule}`; // for screen readers
     if (calls) alarm.ring(alert.priority);
+    if (change === "resolved" && alert.id === chosen?.alert) chosen.resolvedBy = who;
     if (!DECIDED.includes(change) || (await acts.mine(alert.id, version))) return;
     note(`${alert.label}, patch ${alert.patch_id}: ${change} by ${who} at ${clock(at)}`, alert.id === chosen?.alert);
   },

@@ -20,7 +20,7 @@ const minutes = Number(root.dataset.minutes);
 const hours = Math.ceil(minutes / HOUR);
 const api = `/api/patches/${encodeURIComponent(root.dataset.patch)}`;
 
-const loaded = new Map(); // hour -> { rows, marks }
+const loaded = new Map(); // hour -> { rows, marks, told: its minutes in the overview when they were asked for }
 let overview = { minutes: [], marks: [], leads: [], lead: "", waiting: 0, online: false };
 let lead = null;
 let hour = 0;
@@ -45,9 +45,7 @@ function clock(minute) {
 }
 
 async function renew() {
-  const before = JSON.stringify(overview.minutes.slice(hour * HOUR, (hour + 1) * HOUR));
   overview = await json(named(`${api}/disclosure`, withLead({ day: root.dataset.day })));
-  if (JSON.stringify(overview.minutes.slice(hour * HOUR, (hour + 1) * HOUR)) !== before) loaded.delete(hour);
   if (!chosen) hour = firstHeld();
   if (lead === null && overview.leads.length > 1) offerLeads();
   tell();
@@ -109,10 +107,11 @@ async function fetchDay() {
 }
 
 async function showHour() {
-  if (!loaded.has(hour)) {
-    const wanted = { from: begin + hour * HOUR * 60, minutes: Math.min(HOUR, minutes - hour * HOUR) };
-    const of = hour;
-    loaded.set(of, await json(named(`${api}/disclosure/rows`, withLead(wanted))));
+  const of = hour;
+  const told = JSON.stringify(overview.minutes.slice(of * HOUR, (of + 1) * HOUR)); // changes when more has come
+  if (loaded.get(of)?.told !== told) {
+    const wanted = { from: begin + of * HOUR * 60, minutes: Math.min(HOUR, minutes - of * HOUR) };
+    loaded.set(of, { told, ...(await json(named(`${api}/disclosure/rows`, withLead(wanted)))) });
   }
   drawRows();
   drawDay();
@@ -340,7 +339,7 @@ async function open(minute) {
     const strip = document.createElement("ecg-strip");
     strip.dataset.src = path;
     at("minute-strip").replaceChildren(strip);
-    loaded.delete(hour);
+    loaded.delete(Math.floor(minute / HOUR));
     await renew();
   } catch (error) {
     at("minute-status").textContent = error.message;

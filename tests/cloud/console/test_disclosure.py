@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from cloud.assignments import Assignments
 from cloud.commands import State
@@ -165,6 +166,31 @@ def test_a_day_is_fetched_shown_at_once_and_a_minute_of_it_opens_at_25_mm_a_seco
     assert "60 s" in (opened.locator("ecg-strip").get_attribute("aria-label") or "")
     assert "25 mm/s" in opened.locator("ecg-strip .scale").inner_text()
     assert found(opened) == []
+
+
+def test_an_hour_that_came_while_another_was_shown_is_there_when_it_is_shown_again(
+    page: Page, edge: Edge, server: Any
+) -> None:
+    third = {"from": BEGIN + 3 * 3600, "seconds": 3600}
+    assert httpx.post(f"{server.url}/api/patches/{PATCH}/fetch", params=third).status_code == 200
+    page.goto(f"{server.url}/patches/{PATCH}/disclosure?day={DAY}")
+    page.locator("#day").focus()
+
+    page.wait_for_selector("#disclosure[data-ready]")
+
+    def turn(key: str, times: int, hour: int) -> None:
+        for _ in range(times):
+            page.keyboard.press(key)
+        page.wait_for_selector(f"#disclosure[data-hour='{hour}']")
+
+    rows = page.locator("#rows")
+    turn("ArrowRight", 3, hour=3)
+    expect(rows).to_have_attribute("aria-label", re.compile("minute 03:00 chosen: 60 s not fetched"))
+    turn("ArrowRight", 2, hour=5)
+    assert edge.answer() == 1
+    page.wait_for_selector("#fetch:not([disabled])")
+    turn("ArrowLeft", 2, hour=3)
+    expect(rows).to_have_attribute("aria-label", re.compile("minute 03:00 chosen: 60 s held"))
 
 
 def test_nothing_is_drawn_where_nothing_is_and_why_is_said(edge: Edge, server: Any) -> None:

@@ -184,6 +184,27 @@ def test_nothing_is_taken_from_under_a_hand(
     looked(page, "bed-2")
 
 
+def test_an_alert_that_went_without_a_person_is_not_said_to_be_dealt_with_by_one(
+    page: Page, server: Any, store: SqliteStore, commit: Commit, beat: Callable[..., None]
+) -> None:
+    commit(patch_id="bed-1")
+    (alert,) = store.alerts()
+    store.book.see(alert.alert.id, "ann", "desk", 1, now=time.time())
+    store.book.acknowledge(alert.alert.id, "ann", "desk", 1, now=time.time())
+    store.raise_technical("bed-1", "silent", "Nothing heard.", now=time.time())
+    page.goto(server.url)
+    looked(page, "bed-1")
+    for newest in (5000, 5000 + 3601 * 250):  # samples: an hour without it
+        beat("bed-1", newest=newest)
+        store.book.hear(time.time())
+    about = page.locator("#acts .about")
+    expect(about).to_have_text("The recording has resolved this alert", timeout=SLOW)
+    page.keyboard.press("3")
+    expect(page.locator("#episode")).to_contain_text("Nothing heard.", timeout=SLOW)
+    store.clear_technical("bed-1", "silent", now=time.time())
+    expect(about).to_have_text("This technical alert is over: its cause has gone", timeout=SLOW)
+
+
 def test_a_role_that_may_look_only_has_no_buttons_and_is_refused(
     page: Page, server: Any, people: People, commit: Commit, store: SqliteStore
 ) -> None:

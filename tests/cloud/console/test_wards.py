@@ -12,10 +12,12 @@ from typing import Any
 import httpx
 import pytest
 
+from cloud.alerts import State
 from cloud.assignments import Assignments
+from cloud.console.seen import Seen
 from cloud.console.views import moment
 from cloud.people import People
-from cloud.roles import LOCAL
+from cloud.roles import LOCAL, Person, Role
 from cloud.sqlite_store import SqliteStore
 from models.ecg import Segment
 from models.verdicts import Priority
@@ -207,6 +209,16 @@ def test_alerts_of_many_other_patches_do_not_hide_ones_own(
             db.table("alerts").insert(row | more | {"updated_at": row["updated_at"] + 1})
     assert [row["patch_id"] for row in enter("nurse-a").get("/api/alerts").json()] == ["mine"]
     assert len(enter("nurse-b").get("/api/alerts").json()) == 100
+
+
+def test_the_alerts_of_a_patch_are_found_behind_those_of_any_others(
+    wards: dict[str, Segment], store: SqliteStore, assignments: Assignments
+) -> None:
+    for patch in ("patch-a", "patch-b", "patch-x"):
+        assert [stored.alert.patch_id for stored in store.alerts(1, patch_id=patch)] == [patch]
+    assert store.alerts(1, [State.RESOLVED], patch_id="patch-a") == []
+    seen = Seen(store, assignments, Person(name="ann", role=Role.NURSE, wards=frozenset({"A"})))
+    assert [len(seen.alerts_of(patch)) for patch in ("patch-a", "patch-b", "patch-x")] == [1, 0, 1]
 
 
 def test_a_new_alert_comes_before_all_that_are_over_and_that_there_are_more_is_said(
