@@ -17,6 +17,7 @@ from models.anyecg.chat.plans import Plan
 from models.anyecg.chat.slots import Claim
 from models.anyecg.chat.wording import REPORT, say
 from models.anyecg.evidence import Evidence, Fact
+from models.verdicts import LABELS, Kind
 
 UNSEEN = ("rhythm", "present", "findings", "report")  # tasks that the ECG tokens alone may answer
 _GENERAL = {"limits", "unassessed", "too_few"}  # of no ECG in particular
@@ -119,13 +120,11 @@ def _findings_of(ecg: Evidence, labels: Sequence[str]) -> list[Fact]:
 
 def _rhythm(ecg: Evidence, _: str) -> list[Sentence]:
     rhythms = about.rhythms(ecg)
-    if rhythms:
-        return [tuple(rhythms), (about.regularity(ecg),), *((claim,) for claim in about.caveats(ecg))]
-    return [
-        *_denied(ecg, ANY_RHYTHM),
-        (about.regularity(ecg),),
-        (Claim(kind="unassessed", label="SINUS"),),
-    ]
+    told = [tuple(rhythms)] if rhythms else _denied(ecg, ANY_RHYTHM)
+    doubts = about.caveats(ecg) if rhythms else []
+    other = any(LABELS[claim.label or ""].kind is Kind.RHYTHM for claim in rhythms)
+    sinus = [] if other else [Claim(kind="unassessed", label="SINUS")]
+    return [*told, (about.regularity(ecg),), *((claim,) for claim in (*doubts, *sinus))]
 
 
 def _denied(ecg: Evidence, label: str) -> list[Sentence]:

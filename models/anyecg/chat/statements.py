@@ -132,7 +132,7 @@ def _around_beats(ecg: Evidence, labels: set[str]) -> tuple[Span, ...]:
 
 
 def rhythms(ecg: Evidence) -> list[Claim]:
-    """The abnormal rhythms found, each with how long it lasts in all."""
+    """The abnormal rhythms found, pauses and rates among them, each with how long it lasts in all."""
     return [
         Claim(kind="rhythm", label=label, numbers=(round(fact.seconds, 1),), cites=(fact.id,))
         for label in RHYTHMS

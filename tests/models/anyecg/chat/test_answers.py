@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.anyecg.chat.answers import UNSEEN, answer, claims, unseen
+from models.anyecg.chat.comparison import counted
 from models.anyecg.chat.names import NAMES, NOT_ASSESSED
 from models.anyecg.chat.plans import Plan, parse
 from models.anyecg.chat.wording import Claim, facts, read
 from models.anyecg.evidence import Evidence
+from models.anyecg.grounding import check
 from models.dataset.anyecg.intervals import format_answer, parse_answer, target_spans
 from models.verdicts import Finding
 
@@ -299,6 +301,38 @@ def test_a_comparison_of_everything_holds_each_subject(make_ecg: MakeEcg, make_f
     everything = facts(answer(Plan("compare", "ALL"), ecgs))
     for subject in ("RATE", "RHYTHM", "V", "S", "PR", "QRS", "QT"):
         assert facts(answer(Plan("compare", subject), ecgs)) <= everything
+
+
+@pytest.mark.parametrize("label", ["PAUSE", "BRADY", "TACHY"])
+def test_what_a_rule_found_is_told_as_a_rhythm_and_compared(
+    label: str, make_ecg: MakeEcg, make_finding: MakeFinding
+) -> None:
+    ill = make_finding(label, 20.0, 30.0, None)
+    plain = NAMES[label].plain
+    asked, ecgs = Plan("compare", "ALL"), [make_ecg(), make_ecg(ill, place=1)]
+    said = answer(asked, ecgs)
+    assert f"ECG b: {plain} for 10.0 s [b11]." in said
+    assert "The abnormal rhythms found differ between ECG a and ECG b [a1][b11]." in said
+    assert all(check(sentence, asked, ecgs).supported for sentence in said)
+    told = answer(Plan("rhythm"), [make_ecg(ill)])
+    assert told[0] == f"{plain[0].upper()}{plain[1:]} for 10.0 s [a11]."
+    assert told[-1] == "Sinus rhythm is not assessed by this version."
+    assert answer(Plan("report"), [make_ecg(ill)])[0].startswith(f"Report: {told[0][:-1]}; mean rate")
+
+
+def test_a_standstill_is_compared_also_where_nothing_could_be_analysed(
+    make_ecg: MakeEcg, make_finding: MakeFinding
+) -> None:
+    dark = make_ecg(make_finding("PAUSE", 0.0, 60.0, None), place=1, analysed_s=0.0, not_analysed_s=60.0)
+    assert "ECG b: pauses for 60.0 s [b11]." in answer(Plan("compare", "RHYTHM"), [make_ecg(), dark])
+    assert counted("PAUSE", dark) == 1
+
+
+def test_fusion_beats_are_compared_where_there_are_any(make_ecg: MakeEcg, make_finding: MakeFinding) -> None:
+    everything = Plan("compare", "ALL")
+    fused = [make_ecg(), make_ecg(make_finding("F", 3.0, 3.1, None), place=1)]
+    assert "Number of fusion beats: ECG a 0, ECG b 1 [a1][b11]." in answer(everything, fused)
+    assert not any("fusion" in said for said in answer(everything, [make_ecg(), make_ecg(place=1)]))
 
 
 def test_six_ecgs_go_through_one_sentence(make_ecg: MakeEcg) -> None:
