@@ -101,7 +101,7 @@ def _report(ecg: Evidence, _: str) -> list[Sentence]:
         (*rhythm, rates[0], *(claim for claim in rates[1:] if claim.kind == "value")),
         *((about.found(fact),) for fact in _findings_of(ecg, (*CLINICAL, *UNREADABLE))),
         tuple(about.measured(ecg, name) for name in ("PR", "QRS", "QT")),
-        *((claim,) for claim in about.caveats(ecg)),
+        *_caveats(ecg),
         (Claim(kind="limits"),),
     ]
 
@@ -111,7 +111,12 @@ def _findings(ecg: Evidence, _: str) -> list[Sentence]:
     told: list[Sentence] = [(about.spans(fact),) for fact in facts]
     if not _findings_of(ecg, CLINICAL):
         return [(about.denial(ecg, ANY),), *told, *((claim,) for claim in about.strange(ecg))]
-    return [*told, *((claim,) for claim in about.caveats(ecg))]
+    return [*told, *_caveats(ecg)]
+
+
+def _caveats(ecg: Evidence) -> list[Sentence]:
+    """What an answer that denies nothing lacks without them."""
+    return [(claim,) for claim in about.caveats(ecg)]
 
 
 def _findings_of(ecg: Evidence, labels: Sequence[str]) -> list[Fact]:
@@ -121,10 +126,10 @@ def _findings_of(ecg: Evidence, labels: Sequence[str]) -> list[Fact]:
 def _rhythm(ecg: Evidence, _: str) -> list[Sentence]:
     rhythms = about.rhythms(ecg)
     told = [tuple(rhythms)] if rhythms else _denied(ecg, ANY_RHYTHM)
-    doubts = about.caveats(ecg) if rhythms else []
+    doubts = _caveats(ecg) if rhythms else []
     other = any(LABELS[claim.label or ""].kind is Kind.RHYTHM for claim in rhythms)
-    sinus = [] if other else [Claim(kind="unassessed", label="SINUS")]
-    return [*told, (about.regularity(ecg),), *((claim,) for claim in (*doubts, *sinus))]
+    sinus: list[Sentence] = [] if other else [(Claim(kind="unassessed", label="SINUS"),)]
+    return [*told, (about.regularity(ecg),), *doubts, *sinus]
 
 
 def _denied(ecg: Evidence, label: str) -> list[Sentence]:
@@ -141,7 +146,8 @@ def _of_findings(tell: Callable[[Evidence, str], list[Claim]]) -> Teller:
             return [(Claim(kind="unassessed", label=label),)]
         if not about.found_of(ecg, label):
             return _denied(ecg, label)
-        return [(claim,) for claim in tell(ecg, label)]
+        caveats = about.missed(ecg) if label == "UNFAMILIAR" else about.caveats(ecg)
+        return [(claim,) for claim in (*tell(ecg, label), *caveats)]
 
     return told
 
@@ -157,7 +163,7 @@ def _locate(ecg: Evidence, label: str) -> list[Sentence]:
 def _measure(ecg: Evidence, name: str) -> list[Sentence]:
     if name == "BEATS" and not about.was_analysed(ecg):
         return [(about.nothing(ecg),)]
-    return [(about.measured(ecg, name),)]
+    return [(about.measured(ecg, name),), *([] if name in NOT_ASSESSED else _caveats(ecg))]
 
 
 def _quality(ecg: Evidence, _: str) -> list[Sentence]:
@@ -203,7 +209,7 @@ _TASKS: Mapping[str, Teller] = {
     "when": _of_findings(lambda ecg, label: [about.found(fact) for fact in about.found_of(ecg, label)]),
     "sure": _of_findings(lambda ecg, label: [about.sure(fact) for fact in about.found_of(ecg, label)]),
     "measure": _measure,
-    "regular": lambda ecg, _: [(about.regularity(ecg),)],
+    "regular": lambda ecg, _: [(about.regularity(ecg),), *_caveats(ecg)],
     "quality": _quality,
     "about": lambda ecg, _: [(about.about(ecg),)],
 }

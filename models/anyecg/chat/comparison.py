@@ -15,7 +15,7 @@ from models.anyecg.evidence import Evidence
 
 Sentence = tuple[Claim, ...]
 _ALL = ("RATE", "RHYTHM", "V", "S", "F", "PR", "QRS", "QT")
-_FOUND = {"RHYTHM", "V", "S", "F", ECTOPIC}
+_BEATS = {"V", "S", "F", ECTOPIC}
 
 
 def compare(subject: str, ecgs: Sequence[Evidence]) -> list[Sentence]:
@@ -91,12 +91,10 @@ def _told(subjects: Sequence[str], ecgs: Sequence[Evidence]) -> list[Sentence]:
     for subject in subjects:
         if subject == "RHYTHM":
             said += _rhythms(ecgs)
-        elif subject in _FOUND:
+        elif subject in _BEATS:
             said += [_counts(subject, ecgs), _shares(subject, ecgs)]
         else:
             said.append(_values(subject, ecgs))
-    if _FOUND.isdisjoint(subjects):
-        return said
     caveats = [(ecg, claim) for ecg in ecgs for claim in statements.caveats(ecg)]
     return said + [(named(claim, ecg),) for ecg, claim in caveats]
 

@@ -179,6 +179,38 @@ def test_what_was_not_analysed_qualifies_a_denial(make_ecg: MakeEcg) -> None:
     assert answer(Plan("locate", "V"), [ecg]) == ("No Ventricular premature beat Found", partly)
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["present V", "count V", "burden V", "when V", "sure V", "locate V", "present PAUSE", "count ECTOPIC",
+     "measure RATE", "measure BEATS", "regular", "rhythm", "findings"],
+)  # fmt: skip
+def test_what_is_found_or_measured_says_what_was_not_analysed(
+    line: str, make_ecg: MakeEcg, make_finding: MakeFinding
+) -> None:
+    found = (make_finding("V", 3.1, 3.2), make_finding("PAUSE", 8.0, 11.0, None))
+    ecg = make_ecg(*found, make_finding("UNFAMILIAR", 1.0, 3.0), analysed_s=15.0, not_analysed_s=45.0)
+    said = answer(plan(line), [ecg])
+    assert [claim.kind for claim in claims_in(said)].count("missed") == 1
+    assert "45.0 s could not be analysed and may hide something [a2]." in said
+    assert any(sentence.startswith("2.0 s are unlike what the network has learned") for sentence in said)
+    assert all(check(sentence, plan(line), [ecg]).supported for sentence in said)
+
+
+@pytest.mark.parametrize("subject", ["RATE", "PR", "V", "RHYTHM", "ALL"])
+def test_every_comparison_says_what_was_not_analysed(subject: str, make_ecg: MakeEcg) -> None:
+    ecgs = [make_ecg(), make_ecg(place=1, analysed_s=15.0, not_analysed_s=45.0)]
+    said = answer(Plan("compare", subject), ecgs)
+    assert said.count("ECG b: 45.0 s could not be analysed and may hide something [b2].") == 1
+
+
+def test_of_an_unfamiliar_signal_it_is_said_once_that_it_is(
+    make_ecg: MakeEcg, make_finding: MakeFinding
+) -> None:
+    strange = make_ecg(make_finding("UNFAMILIAR", 1.0, 3.0))
+    kinds = [claim.kind for claim in claims_in(answer(Plan("present", "UNFAMILIAR"), [strange]))]
+    assert kinds == ["present"]
+
+
 def test_an_unfamiliar_signal_is_another_doubt_than_noise(
     make_ecg: MakeEcg, make_finding: MakeFinding
 ) -> None:
