@@ -95,7 +95,7 @@ def _each(tell: Teller, plan: Plan, ecgs: Sequence[Evidence]) -> tuple[Sentence,
 
 def _report(ecg: Evidence, _: str) -> list[Sentence]:
     clinical = _findings_of(ecg, CLINICAL)
-    rhythm = about.rhythms(ecg) or [about.denial(ecg, ANY_RHYTHM if clinical else ANY)]
+    rhythm = about.rhythm(ecg, ANY_RHYTHM if clinical else ANY)
     rates = [about.measured(ecg, name) for name in ("RATE", "SLOWEST", "FASTEST")]
     return [
         (*rhythm, rates[0], *(claim for claim in rates[1:] if claim.kind == "value")),
@@ -125,11 +125,11 @@ def _findings_of(ecg: Evidence, labels: Sequence[str]) -> list[Fact]:
 
 def _rhythm(ecg: Evidence, _: str) -> list[Sentence]:
     rhythms = about.rhythms(ecg)
-    told = [tuple(rhythms)] if rhythms else _denied(ecg, ANY_RHYTHM)
-    doubts = _caveats(ecg) if rhythms else []
+    doubts = about.caveats(ecg) if rhythms else about.strange(ecg)
     other = any(LABELS[claim.label or ""].kind is Kind.RHYTHM for claim in rhythms)
-    sinus: list[Sentence] = [] if other else [(Claim(kind="unassessed", label="SINUS"),)]
-    return [*told, (about.regularity(ecg),), *doubts, *sinus]
+    sinus = [] if other else [Claim(kind="unassessed", label="SINUS")]
+    told = tuple(about.rhythm(ecg, ANY_RHYTHM))
+    return [told, *((claim,) for claim in (about.regularity(ecg), *doubts, *sinus))]
 
 
 def _denied(ecg: Evidence, label: str) -> list[Sentence]:

@@ -74,8 +74,7 @@ def difference(before: float | None, after: float | None) -> float | None:
 
 def rhythm(ecg: Evidence) -> Sentence:
     """The abnormal rhythms found, or that there is none as far as could be analysed."""
-    found = statements.rhythms(ecg) or [statements.denial(ecg, ANY_RHYTHM)]
-    return tuple(named(claim, ecg) for claim in found)
+    return tuple(named(claim, ecg) for claim in statements.rhythm(ecg, ANY_RHYTHM))
 
 
 def same_rhythm(first: Evidence, last: Evidence) -> bool | None:

@@ -140,6 +140,12 @@ def rhythms(ecg: Evidence) -> list[Claim]:
     ]
 
 
+def rhythm(ecg: Evidence, denied: str) -> list[Claim]:
+    """The abnormal rhythms found, or the denial; where nothing could be analysed, that in any case."""
+    found = rhythms(ecg)
+    return found if found and was_analysed(ecg) else [*found, denial(ecg, denied)]
+
+
 def total(ecg: Evidence, label: str, kind: str) -> Claim:
     """`present` or `count`: how many there are."""
     facts = found_of(ecg, label)

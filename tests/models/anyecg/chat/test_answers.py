@@ -356,8 +356,12 @@ def test_a_standstill_is_compared_also_where_nothing_could_be_analysed(
     make_ecg: MakeEcg, make_finding: MakeFinding
 ) -> None:
     dark = make_ecg(make_finding("PAUSE", 0.0, 60.0, None), place=1, analysed_s=0.0, not_analysed_s=60.0)
-    assert "ECG b: pauses for 60.0 s [b11]." in answer(Plan("compare", "RHYTHM"), [make_ecg(), dark])
+    blind = "nothing could be analysed, so nothing is ruled out: 60.0 s are unreadable [b1][b2]"
+    said = answer(Plan("compare", "RHYTHM"), [make_ecg(), dark])
+    assert f"ECG b: pauses for 60.0 s [b11]; {blind}." in said
     assert counted("PAUSE", dark) == 1
+    for task in ("rhythm", "report"):
+        assert f"auses for 60.0 s [b11]; {blind}" in answer(Plan(task), [dark])[0]
 
 
 def test_fusion_beats_are_compared_where_there_are_any(make_ecg: MakeEcg, make_finding: MakeFinding) -> None:
