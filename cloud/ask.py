@@ -81,7 +81,8 @@ class Asking:
     ) -> None:
         self._store, self._chat, self._turns = store, chat, turns
         self._budget_s = config.chat.budget_s
-        self._readings = Readings(lambda parts: read(parts, localizer, eyes, config.rules))
+        self._rules = config.rules
+        self._readings = Readings(lambda strip: read(strip.parts, localizer, eyes, strip.rules))
 
     def stream(self, asked: Asked) -> Iterator[Line]:
         """Lines by their `type`, as they come:
@@ -114,7 +115,9 @@ class Asking:
             last = min(last, round(wanted.end * episode.fs) - 1)
             if last + 1 - first < LEAST_S * episode.fs:
                 raise UsageError(_too_little(wanted, episode))
-        return Strip(episode, first, last, tuple(between(self._store.parts(ident), first, last)))
+        parts = tuple(between(self._store.parts(ident), first, last))
+        own = (self._store.patient_rules.of_part(part.id, self._rules) for part in parts)
+        return Strip(episode, first, last, parts, tuple(force.thresholds for force in own))
 
     def _safely(self, strips: Sequence[Strip], question: str) -> Iterator[Line]:
         """What fails on the way is the last line."""

@@ -26,7 +26,7 @@ def read(
     parts: Iterable[Segment],
     localizer: Localizer,
     eyes: Eyes,
-    rules: RuleConfig | None = None,
+    rules: Sequence[RuleConfig] | None = None,
     *,
     place: int = 0,
     bounds: Span | None = None,
@@ -34,6 +34,7 @@ def read(
 ) -> Reading:
     """Reads the parts of one recording, in sample order, as the ECG at `place` among those asked about.
 
+    `rules` are those in force for each part, as a worker has them; absent: the usual ones for all.
     `bounds`, seconds of the patch's own clock (sample 0 is second 0), say what was asked for; absent: what
     the parts hold. RecordingError without a part.
     """
@@ -42,10 +43,8 @@ def read(
         raise RecordingError("There is nothing to read: no part of this stretch has come.")
     fs = held[0].fs
     bounds = bounds or whole(held[0], held[-1])
-    analyst = EpisodeAnalyst(localizer, rules)
-    for part in held[:-1]:
-        analyst.take(replace(part, final=False))
-    analyst.push(held[-1])
+    analyst = EpisodeAnalyst(localizer)
+    _fold(analyst, held, rules or [analyst.rules] * len(held))
     seen = signal(held, bounds)
     return Reading(
         evidence=facts(analyst, held[0], bounds, place=place, date=date, missing=seen[3]),
@@ -55,6 +54,16 @@ def read(
         findings=found(analyst),
         fs=fs,
     )
+
+
+def _fold(analyst: EpisodeAnalyst, parts: Sequence[Segment], rules: Sequence[RuleConfig]) -> None:
+    """The rules look before others are in force, and at the end: what they have found stays found."""
+    for part, now, later in zip(parts, rules, rules[1:], strict=False):
+        analyst.rules = now
+        look = analyst.take if later == now else analyst.push
+        look(replace(part, final=False))
+    analyst.rules = rules[-1]
+    analyst.push(parts[-1])
 
 
 def whole(first: Segment, last: Segment) -> Span:

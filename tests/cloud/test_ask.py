@@ -11,7 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from cloud.ask import OTHERS, TEMPLATE_SAID, Asked, Asking, UnknownEpisodeError
-from cloud.config import ChatConfig, CloudConfig
+from cloud.config import ChatConfig, CloudConfig, RuleConfig
+from cloud.quiet import Thresholds
 from cloud.sqlite_store import SqliteStore
 from cloud.strips import KEPT, Strip, dates
 from cloud.turns import BusyError, Turns, apart
@@ -115,6 +116,20 @@ def test_a_stretch_is_read_as_if_nothing_else_had_been_recorded(
     assert (bounds["from_s"], bounds["to_s"]) == (20.0, 50.0)
     counts = [float("".join(filter(str.isdigit, s["text"].split("[")[0]))) for s in (whole, part)]
     assert 0.4 * counts[0] < counts[1] < 0.6 * counts[0]
+
+
+def test_a_patchs_own_thresholds_decide_what_is_answered(
+    store: SqliteStore, episode: str, make_asking: MakeAsking
+) -> None:
+    asking = make_asking("present TACHY")
+    (usual,) = sentences(list(asking.stream(asked(episode))))
+    assert usual["text"].startswith("No fast heart rate was found")
+    patch = store.episode(episode)
+    assert patch is not None
+    own = Thresholds(patch_id=patch.patch_id, own={"fast_bpm": 80.0}, at=0.5, who="dr", reason="young")
+    store.patient_rules.set_thresholds(own, RuleConfig())
+    (patient,) = sentences(list(asking.stream(asked(episode))))
+    assert patient["text"].startswith("Yes, 1 stretch of fast heart rate")
 
 
 def test_several_strips_have_letters_and_each_its_citations(
