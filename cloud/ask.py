@@ -82,7 +82,9 @@ class Asking:
         self._store, self._chat, self._turns = store, chat, turns
         self._budget_s = config.chat.budget_s
         self._rules = config.rules
-        self._readings = Readings(lambda strip: read(strip.parts, localizer, eyes, strip.rules))
+        self._readings = Readings(
+            lambda strip: read(strip.parts, localizer, eyes, strip.rules, bounds=strip.bounds)
+        )
 
     def stream(self, asked: Asked) -> Iterator[Line]:
         """Lines by their `type`, as they come:
@@ -159,7 +161,7 @@ def _too_little(wanted: Stretch, episode: Episode) -> str:
 
 def _short_enough(strips: Sequence[Strip]) -> None:
     """Before a turn is spent on reading what the language model has no room for."""
-    seconds = sum((strip.last + 1 - strip.first) / strip.episode.fs for strip in strips)
+    seconds = sum(end - begin for begin, end in (strip.bounds for strip in strips))
     if seconds > (most := room(len(strips))):
         raise UsageError(f"{seconds:.0f} s are asked about, {most} s are the most: ask about parts of them.")
 
@@ -197,8 +199,8 @@ def _named(strips: Sequence[Strip]) -> Line:
             "ecg": ascii_lowercase[place],
             "episode": strip.episode.id,
             "patch_id": strip.episode.patch_id,
-            "from_s": strip.first / strip.episode.fs,
-            "to_s": (strip.last + 1) / strip.episode.fs,
+            "from_s": strip.bounds[0],
+            "to_s": strip.bounds[1],
         }
         for place, strip in enumerate(strips)
     ]

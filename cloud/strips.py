@@ -13,7 +13,7 @@ from string import ascii_lowercase
 from cloud.config import RuleConfig
 from cloud.store import Episode
 from models.anyecg.chat.readings import Reading
-from models.anyecg.evidence import Evidence
+from models.anyecg.evidence import Evidence, Span
 from models.ecg import Segment
 
 KEPT = 32  # readings in memory; any of them can be made again from the store
@@ -29,6 +29,11 @@ class Strip:
     last: int
     parts: tuple[Segment, ...]
     rules: tuple[RuleConfig, ...] = ()
+
+    @property
+    def bounds(self) -> Span:
+        """Seconds of the patch's own clock."""
+        return self.first / self.episode.fs, (self.last + 1) / self.episode.fs
 
     @property
     def date(self) -> str | None:

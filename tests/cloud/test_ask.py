@@ -132,6 +132,20 @@ def test_a_patchs_own_thresholds_decide_what_is_answered(
     assert patient["text"].startswith("Yes, 1 stretch of fast heart rate")
 
 
+@pytest.mark.parametrize(("begin", "end"), [(45, 75), (30, 60)])
+def test_what_has_not_come_at_the_edge_of_a_span_is_not_analysed(
+    begin: int, end: int, store: SqliteStore, excerpt_parts: list[Segment], make_asking: MakeAsking
+) -> None:
+    (episode,) = {commit(store, part) for part in excerpt_parts if part.part != 2}  # 45 to 60 s
+    lines = list(make_asking("present AFIB").stream(asked({"episode": episode, "from": begin, "to": end})))
+    (ecg,) = lines[0]["ecgs"]
+    (said,) = sentences(lines)
+    assert (ecg["from_s"], ecg["to_s"]) == (begin, end)
+    assert "in the 15 s that could be analysed, 15.0 s could not" in said["text"]
+    dark = next(cite for cite in said["cites"] if cite["id"] == "a2")
+    assert [(span["from_s"], span["to_s"]) for span in dark["spans"]] == [(45.0, 60.0)]
+
+
 def test_several_strips_have_letters_and_each_its_citations(
     store: SqliteStore, episode: str, make_asking: MakeAsking
 ) -> None:
