@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from cloud.quiet import Thresholds
 from cloud.sqlite_store import SqliteStore
 from cloud.strips import KEPT, Strip, dates
 from cloud.turns import BusyError, Turns, apart
+from models.anyecg.chat.consultation import TOO_SLOW
 from models.anyecg.chat.eyes import Eyes
 from models.anyecg.chat.runtime import Chat
 from models.anyecg.localizer import Localizer
@@ -219,13 +221,20 @@ def test_a_model_that_fails_or_is_late_is_said(episode: str, make_asking: MakeAs
     *_, failed = make_asking(says=lambda _: 1 / 0).stream(asked(episode))
     assert failed == {"type": "error", "detail": "The question could not be answered; the log says why."}
 
-    def slowly(_: str) -> list[str]:
-        time.sleep(0.3)  # a token
-        return ["count V"]
+    def slowly(after: int) -> Callable[[str], list[str]]:
+        tokens = itertools.count()
 
-    *_, sentence, end = make_asking(says=slowly, budget_s=0.1).stream(asked(episode))
-    assert sentence["type"] == "sentence"
-    assert (end["finished"], end["note"]) == (False, TEMPLATE_SAID)
+        def says(_: str) -> list[str]:
+            time.sleep(0.6 if next(tokens) >= after else 0.0)
+            return ["count V", LIE, LIE]
+
+        return says
+
+    *_, sentence, end = make_asking(says=slowly(after=15), budget_s=0.5).stream(asked(episode))
+    assert " ventricular premature beats in all " in sentence["text"]
+    assert (end["plan"], end["finished"], end["note"]) == ("count V", False, TEMPLATE_SAID)
+    _, read, late = make_asking(says=slowly(after=0), budget_s=0.5).stream(asked(episode))
+    assert (read["type"], late) == ("read", {"type": "error", "detail": TOO_SLOW})
 
 
 def test_a_strip_is_read_once_for_many_questions_and_memory_is_bounded(

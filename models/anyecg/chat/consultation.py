@@ -26,6 +26,7 @@ from models.anyecg.chat.wording import REPORT
 from models.anyecg.grounding import Grounded, check, ground
 
 UNCLEAR = Plan("decline", "unclear")
+TOO_SLOW = "The language model was too slow to understand the question in its time; ask again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +78,11 @@ class Consultation:
         )
 
     def stream(self, question: str, within_s: float | None = None) -> Iterator[str]:
-        """Each sentence after its check, then what the model left out."""
+        """Each sentence after its check, then what the model left out.
+
+        Raises:
+            UnfinishedError: its time was over before it had understood the question.
+        """
         until = None if within_s is None else time.monotonic() + within_s
         plan: Plan | None = None
         shown: list[str] = []
@@ -92,8 +97,9 @@ class Consultation:
                 elif not shown:  # how an answer begins, the template knows
                     shown.append(ground([], plan, self.ecgs).sentences[0])
                     yield shown[0]
-        except UnfinishedError:  # what is not said by then lacks, and is said by the template
-            pass
+        except UnfinishedError as error:  # what is not said by then lacks, and is said by the template
+            if plan is None:
+                raise UnfinishedError(TOO_SLOW) from error
         whole = ground(shown, plan or UNCLEAR, self.ecgs).sentences
         before = {sentence.removeprefix(REPORT) for sentence in shown}
         yield from (sentence for sentence in whole if sentence.removeprefix(REPORT) not in before)

@@ -141,6 +141,12 @@ def test_a_late_stream_is_completed_too(ecg: Evidence) -> None:
     assert tuple(shown) == answer(Plan("report"), [ecg])
 
 
+def test_a_question_that_there_was_no_time_to_understand_is_not_called_unclear(ecg: Evidence) -> None:
+    with pytest.raises(UnfinishedError, match="too slow to understand"):
+        list(consult([], ecg, late=True).stream("Report?", within_s=0.0))
+    assert tuple(consult([], ecg).stream("Report?")) == answer(UNCLEAR, [ecg])
+
+
 def test_an_ecg_of_which_nothing_was_analysed_is_too_noisy(make_ecg: MakeEcg) -> None:
     dark = make_ecg(analysed_s=0.0, not_analysed_s=60.0)
     reading = Reading(evidence=dark, features=np.zeros((5, 4), np.float32), record="r", patient="p")
