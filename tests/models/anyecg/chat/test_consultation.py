@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from models.anyecg.chat.answers import answer
-from models.anyecg.chat.consultation import UNCLEAR, Consultation, abstained, wanted
+from models.anyecg.chat.consultation import UNCLEAR, Answer, Consultation, abstained, wanted
 from models.anyecg.chat.plans import Plan
 from models.anyecg.chat.readings import Reading
 from models.anyecg.chat.runtime import UnfinishedError
@@ -133,6 +134,21 @@ def test_sentences_shown_as_they_come_make_up_the_whole_answer(ecg: Evidence, or
     assert LIE not in shown
     assert sorted(s.removeprefix("Report: ") for s in shown) == sorted(
         s.removeprefix("Report: ") for s in said
+    )
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_stream_returns_how_it_came_about(ecg: Evidence, late: bool) -> None:
+    lines = ["report", *answer(Plan("report"), [ecg])[:2], LIE]
+    spoken, came = consult(lines, ecg, late=late).stream("Report?"), list[Answer]()
+
+    def listening() -> Iterator[str]:
+        came.append((yield from spoken))
+
+    assert LIE not in list(listening())
+    assert (came[0].finished, came[0].replaced) == (not late, 1)
+    assert replace(came[0], seconds=0.0) == replace(
+        consult(lines, ecg, late=late).answer("Report?"), seconds=0.0
     )
 
 
