@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from string import ascii_lowercase
 from typing import Annotated, Any
 
@@ -22,12 +22,12 @@ from cloud.reading import between, read
 from cloud.store import Episode, Store
 from cloud.strips import Readings, Strip, dates, placed
 from cloud.turns import PATIENCE_S, Turns, apart
-from models.anyecg.chat.consultation import UNCLEAR, Consultation
+from models.anyecg.chat.consultation import Answer, Consultation
 from models.anyecg.chat.eyes import Eyes
-from models.anyecg.chat.plans import parse
-from models.anyecg.chat.runtime import MOST_TOKENS, Allow, Chat, State
+from models.anyecg.chat.runtime import Chat
 from models.anyecg.chat.stretches import room
-from models.anyecg.grounding import ground
+from models.anyecg.evidence import Evidence
+from models.anyecg.grounding import check
 from models.anyecg.localizer import Localizer
 from models.errors import AnyEcgError, UsageError
 
@@ -81,7 +81,10 @@ class Asking:
     ) -> None:
         self._store, self._chat, self._turns = store, chat, turns
         self._budget_s = config.chat.budget_s
-        self._readings = Readings(lambda parts: read(parts, localizer, eyes, config.rules))
+        self._rules = config.rules
+        self._readings = Readings(
+            lambda strip: read(strip.parts, localizer, eyes, strip.rules, bounds=strip.bounds)
+        )
 
     def stream(self, asked: Asked) -> Iterator[Line]:
         """Lines by their `type`, as they come:
@@ -114,7 +117,9 @@ class Asking:
             last = min(last, round(wanted.end * episode.fs) - 1)
             if last + 1 - first < LEAST_S * episode.fs:
                 raise UsageError(_too_little(wanted, episode))
-        return Strip(episode, first, last, tuple(between(self._store.parts(ident), first, last)))
+        parts = tuple(between(self._store.parts(ident), first, last))
+        own = (self._store.patient_rules.of_part(part.id, self._rules) for part in parts)
+        return Strip(episode, first, last, parts, tuple(force.thresholds for force in own))
 
     def _safely(self, strips: Sequence[Strip], question: str) -> Iterator[Line]:
         """What fails on the way is the last line."""
@@ -140,12 +145,10 @@ class Asking:
             readings.append(placed(self._readings.of(strip), place, date))
             yield {"type": "read", "ecg": ascii_lowercase[place]}
         begun = time.monotonic()
-        heard = Heard(self._chat)
-        asked = Consultation(heard, readings)
+        asked = Consultation(self._chat, readings)
         cited = [Cited.of(reading) for reading in readings]
-        for sentence in asked.stream(question, self._budget_s):
-            yield {"type": "sentence", "text": sentence, "cites": cites(sentence, cited)}
-        yield _end(heard, asked, time.monotonic() - begun)
+        answer = yield from _sentences(asked.stream(question, self._budget_s), cited)
+        yield _end(answer, asked.ecgs, time.monotonic() - begun)
 
 
 def _too_little(wanted: Stretch, episode: Episode) -> str:
@@ -156,36 +159,20 @@ def _too_little(wanted: Stretch, episode: Episode) -> str:
 
 def _short_enough(strips: Sequence[Strip]) -> None:
     """Before a turn is spent on reading what the language model has no room for."""
-    seconds = sum((strip.last + 1 - strip.first) / strip.episode.fs for strip in strips)
+    seconds = sum(end - begin for begin, end in (strip.bounds for strip in strips))
     if seconds > (most := room(len(strips))):
         raise UsageError(f"{seconds:.0f} s are asked about, {most} s are the most: ask about parts of them.")
 
 
-class Heard(Chat):
-    """Speaks as another does and keeps what was written, so that what does not hold of it is counted."""
-
-    def __init__(self, chat: Chat) -> None:
-        self.model, self.apart = chat.model, chat.apart
-        self.lines, self.finished = list[str](), False
-        self._chat = chat
-
-    def prompt(self, ecgs: Sequence[Any], evidence: Sequence[str] | None) -> State:
-        return self._chat.prompt(ecgs, evidence)
-
-    def ask(
-        self,
-        state: State,
-        question: str,
-        *,
-        allow: Allow | None = None,
-        tokens: int = MOST_TOKENS,
-        until: float | None = None,
-    ) -> Iterator[str]:
-        self.lines = []  # the question is put twice: to be understood, and to be answered
-        for line in self._chat.ask(state, question, allow=allow, tokens=tokens, until=until):
-            self.lines.append(line)
-            yield line
-        self.finished = True
+def _sentences(spoken: Generator[str, None, Answer], cited: Sequence[Cited]) -> Generator[Line, None, Answer]:
+    """Lines of an answer as it comes; returns how it came about."""
+    while True:
+        try:
+            sentence = next(spoken)
+        except StopIteration as end:
+            answer: Answer = end.value
+            return answer
+        yield {"type": "sentence", "text": sentence, "cites": cites(sentence, cited)}
 
 
 def _named(strips: Sequence[Strip]) -> Line:
@@ -194,8 +181,8 @@ def _named(strips: Sequence[Strip]) -> Line:
             "ecg": ascii_lowercase[place],
             "episode": strip.episode.id,
             "patch_id": strip.episode.patch_id,
-            "from_s": strip.first / strip.episode.fs,
-            "to_s": (strip.last + 1) / strip.episode.fs,
+            "from_s": strip.bounds[0],
+            "to_s": strip.bounds[1],
         }
         for place, strip in enumerate(strips)
     ]
@@ -203,25 +190,20 @@ def _named(strips: Sequence[Strip]) -> Line:
     return {"type": "ecgs", "ecgs": ecgs, "caution": OTHERS if len(patches) > 1 else None}
 
 
-def _end(heard: Heard, asked: Consultation, seconds: float) -> Line:
+def _end(answer: Answer, ecgs: Sequence[Evidence], seconds: float) -> Line:
     """How the answer came about; what was replaced is logged."""
-    plan = parse(heard.lines[0]) if heard.lines else None
-    held = ground(heard.lines[1:], plan or UNCLEAR, asked.ecgs)
-    counts: Mapping[str, int] = {
-        "claims": sum(checked.claims for checked in held.checked),
-        "replaced": held.replaced,
-        "added": held.added,
-    }
-    for sentence, checked in zip(heard.lines[1:], held.checked, strict=True):
+    counts = {"claims": answer.claims, "replaced": answer.replaced, "added": answer.added}
+    for sentence in answer.written:
+        checked = check(sentence, answer.plan, ecgs)
         if not checked.supported:
             logger.warning("an answer: replaced %r: %s", sentence, checked.why)
-    logger.info("an answer by %s in %.1f s: %s", heard.model, seconds, dict(counts))
+    logger.info("an answer by %s in %.1f s: %s", answer.model, seconds, counts)
     return {
         "type": "end",
-        "plan": str(plan or UNCLEAR),
-        "model": heard.model,
+        "plan": str(answer.plan),
+        "model": answer.model,
         **counts,
-        "finished": heard.finished,
+        "finished": answer.finished,
         "seconds": round(seconds, 3),
-        "note": None if heard.finished else TEMPLATE_SAID,
+        "note": None if answer.finished else TEMPLATE_SAID,
     }

@@ -123,7 +123,7 @@ def judge(
                 report_id=cause.report_id,
                 history=(*alert.history, entry),
             )
-            change = change or "raised again"
+            change = change if change == "raised" else "raised again"
         else:
             alert = replace(alert, history=(*alert.history, entry))
             change = change or "added"

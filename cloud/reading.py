@@ -26,7 +26,7 @@ def read(
     parts: Iterable[Segment],
     localizer: Localizer,
     eyes: Eyes,
-    rules: RuleConfig | None = None,
+    rules: Sequence[RuleConfig] | None = None,
     *,
     place: int = 0,
     bounds: Span | None = None,
@@ -34,27 +34,38 @@ def read(
 ) -> Reading:
     """Reads the parts of one recording, in sample order, as the ECG at `place` among those asked about.
 
+    `rules` are those in force for each part, as a worker has them; absent: the usual ones for all.
     `bounds`, seconds of the patch's own clock (sample 0 is second 0), say what was asked for; absent: what
-    the parts hold. RecordingError without a part.
+    the parts hold. What no part holds at their edges was not analysed. RecordingError without a part.
     """
     held = list(parts)
     if not held:
         raise RecordingError("There is nothing to read: no part of this stretch has come.")
     fs = held[0].fs
     bounds = bounds or whole(held[0], held[-1])
-    analyst = EpisodeAnalyst(localizer, rules)
-    for part in held[:-1]:
-        analyst.take(replace(part, final=False))
-    analyst.push(held[-1])
-    seen = signal(held, bounds)
+    analyst = EpisodeAnalyst(localizer)
+    _fold(analyst, held, rules or [analyst.rules] * len(held))
+    seen, inside = signal(held, bounds), whole(held[0], held[-1])
+    lacks = max(0.0, inside[0] - bounds[0]) + max(0.0, bounds[1] - inside[1])
     return Reading(
-        evidence=facts(analyst, held[0], bounds, place=place, date=date, missing=seen[3]),
+        evidence=facts(analyst, held[0], bounds, place=place, date=date, missing=seen[3], lacks_s=lacks),
         features=eyes.see(*seen),
         record=held[0].patch_id,
         patient=held[0].patch_id,
         findings=found(analyst),
         fs=fs,
     )
+
+
+def _fold(analyst: EpisodeAnalyst, parts: Sequence[Segment], rules: Sequence[RuleConfig]) -> None:
+    """The rules look before others are in force, and at the end: what they have found stays found. With the
+    last part all is over, whatever else may come of its episode."""
+    for part, now, later in zip(parts, rules, rules[1:], strict=False):
+        analyst.rules = now
+        look = analyst.take if later == now else analyst.push
+        look(replace(part, final=False))
+    analyst.rules = rules[-1]
+    analyst.push(replace(parts[-1], final=True))
 
 
 def whole(first: Segment, last: Segment) -> Span:
@@ -75,16 +86,19 @@ def facts(
     place: int = 0,
     date: str | None = None,
     missing: Mask | None = None,
+    lacks_s: float = 0.0,
 ) -> Evidence:
-    """What the analyst knows now of the ECG that begins with `head`; `missing` (sample,) of its bounds."""
+    """What the analyst knows now of the ECG that begins with `head`; `missing` (sample,) of its bounds, of
+    which `lacks_s` at the edges never came to the analyst."""
     first, after = (round(s * head.fs) for s in bounds)
     nothing = np.zeros(after - first, dtype=np.bool_) if missing is None else missing
+    measured = analyst.measurements()
     return evidence_of(
         place,
         head.leads,
         bounds,
         found(analyst),
-        analyst.measurements(),
+        replace(measured, not_analysed_s=round(measured.not_analysed_s + lacks_s, 3)),
         head.fs,
         beats=[(round(beat.r / head.fs, 3), beat.label) for beat in analyst.beats if beat.readable],
         dark=_dark(analyst, nothing, first, head.fs),

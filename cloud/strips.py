@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from string import ascii_lowercase
 
+from cloud.config import RuleConfig
 from cloud.store import Episode
 from models.anyecg.chat.readings import Reading
-from models.anyecg.evidence import Evidence
+from models.anyecg.evidence import Evidence, Span
 from models.ecg import Segment
 
 KEPT = 32  # readings in memory; any of them can be made again from the store
@@ -20,12 +21,19 @@ KEPT = 32  # readings in memory; any of them can be made again from the store
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """What of an episode is asked about: samples, both included, and the parts that hold them."""
+    """What of an episode is asked about: samples, both included, the parts that hold them, and the rules in
+    force for each."""
 
     episode: Episode
     first: int
     last: int
     parts: tuple[Segment, ...]
+    rules: tuple[RuleConfig, ...] = ()
+
+    @property
+    def bounds(self) -> Span:
+        """Seconds of the patch's own clock."""
+        return self.first / self.episode.fs, (self.last + 1) / self.episode.fs
 
     @property
     def date(self) -> str | None:
@@ -48,17 +56,17 @@ def dates(strips: Sequence[Strip]) -> list[str | None]:
 class Readings:
     """Strips as the language model is told and shown them; the newest are kept."""
 
-    def __init__(self, read_parts: Callable[[Sequence[Segment]], Reading]) -> None:
-        self._read = read_parts
+    def __init__(self, read: Callable[[Strip], Reading]) -> None:
+        self._read = read
         self._kept: OrderedDict[tuple[object, ...], Reading] = OrderedDict()
         self._lock = threading.Lock()
 
     def of(self, strip: Strip) -> Reading:
         """As the first of those asked about."""
-        key = (strip.first, strip.last, *(part.id for part in strip.parts))
+        key = (strip.first, strip.last, strip.rules, *(part.id for part in strip.parts))
         with self._lock:
             reading = self._kept.pop(key, None)
-        reading = reading or self._read(strip.parts)
+        reading = reading or self._read(strip)
         with self._lock:
             self._kept[key] = reading
             if len(self._kept) > KEPT:

@@ -23,7 +23,8 @@ from models.anyecg.usual import QRS, WHOLE, UsualBeat, alike, common
 
 LENGTHS = ("ANALYSED", "NOT_ANALYSED", "BEATS")  # they differ, and tell nothing of the heart
 VALUES = ("RATE", "SLOWEST", "FASTEST", "RR", "PR", "QRS", "QT")
-ECTOPIC = ("V", "S")
+ECTOPIC = ("V", "S", "F")
+RULED = ("PAUSE", "BRADY", "TACHY")
 NOT_YET = "not analysed yet"
 NOT_MEASURED = "not measured"
 NO_ONE_BEAT = "ECG {}: no usual beat, for which three normal beats must have been measured whole."
@@ -72,6 +73,7 @@ def changes(ecgs: Sequence[Ecg]) -> Row:
             *_values(ecgs, one),
             *_ectopics(ecgs, one),
             _rhythm(ecgs, one),
+            *_ruled(ecgs),
             *_unassessed(ecgs),
         ],
         "shapes": _shapes(ecgs, one),
@@ -133,6 +135,10 @@ def _ectopics(ecgs: Sequence[Ecg], one: bool) -> list[Row]:
         rows.append(_row(name, "", partial(comparison.counted, label), ecgs))
         rows.append(_row(f"{name}, of all beats", "%", share, ecgs, digits=1, differ=one))
     return rows
+
+
+def _ruled(ecgs: Sequence[Ecg]) -> list[Row]:
+    return [_row(NAMES[label].many, "", partial(comparison.counted, label), ecgs) for label in RULED]
 
 
 def _row(

@@ -15,6 +15,7 @@ from models.anyecg.chat.strips import Truth
 from models.anyecg.chat.wording import Claim, read
 from models.evaluation.judged import Figures, ratio
 from models.evaluation.rhythms import SAYS_NOTHING, label_of
+from models.verdicts import LABELS, Kind
 
 RATE_BPM = 5.0
 COUNT_SHARE = 0.10
@@ -65,7 +66,8 @@ def annotated(truth: Truth | None, seconds: float) -> Facts:
 def said(sentences: Iterable[str]) -> Facts:
     """What the sentences of a report say, as far as they can be read."""
     claims = [claim for sentence in sentences for claim in read(sentence) or ()]
-    whole = any(_of_whole(claim) for claim in claims)
+    blind = any(claim.kind == "nothing" for claim in claims)
+    whole = any(_of_whole(claim, blind=blind) for claim in claims)
     found = {claim.label: claim for claim in claims if claim.kind in _COUNTED}
     named = {claim.label for claim in claims if claim.kind == "rhythm"} | set(found)
     rates = [claim.numbers[0] for claim in claims if claim.kind == "value" and claim.label == "RATE"]
@@ -143,8 +145,11 @@ def _rhythm(truth: Truth, seconds: float) -> str | None:
     return joined(label for label in RHYTHMS if lasts.get(label, 0.0) >= LEAST_S)
 
 
-def _of_whole(claim: Claim) -> bool:
-    return claim.kind in {"rhythm", "seen"} or (claim.kind in _DENIED and claim.label in _WHOLE)
+def _of_whole(claim: Claim, *, blind: bool) -> bool:
+    """A standstill where nothing could be analysed says nothing of the rhythm."""
+    if claim.kind == "rhythm":
+        return not blind or LABELS[claim.label or ""].kind is Kind.RHYTHM
+    return claim.kind == "seen" or (claim.kind in _DENIED and claim.label in _WHOLE)
 
 
 def _count(claim: Claim | None, *, whole: bool) -> float | None:

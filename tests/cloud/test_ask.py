@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,10 +12,12 @@ import pytest
 from pydantic import ValidationError
 
 from cloud.ask import OTHERS, TEMPLATE_SAID, Asked, Asking, UnknownEpisodeError
-from cloud.config import ChatConfig, CloudConfig
+from cloud.config import ChatConfig, CloudConfig, RuleConfig
+from cloud.quiet import Thresholds
 from cloud.sqlite_store import SqliteStore
 from cloud.strips import KEPT, Strip, dates
 from cloud.turns import BusyError, Turns, apart
+from models.anyecg.chat.consultation import TOO_SLOW
 from models.anyecg.chat.eyes import Eyes
 from models.anyecg.chat.runtime import Chat
 from models.anyecg.localizer import Localizer
@@ -117,6 +120,34 @@ def test_a_stretch_is_read_as_if_nothing_else_had_been_recorded(
     assert 0.4 * counts[0] < counts[1] < 0.6 * counts[0]
 
 
+def test_a_patchs_own_thresholds_decide_what_is_answered(
+    store: SqliteStore, episode: str, make_asking: MakeAsking
+) -> None:
+    asking = make_asking("present TACHY")
+    (usual,) = sentences(list(asking.stream(asked(episode))))
+    assert usual["text"].startswith("No fast heart rate was found")
+    patch = store.episode(episode)
+    assert patch is not None
+    own = Thresholds(patch_id=patch.patch_id, own={"fast_bpm": 80.0}, at=0.5, who="dr", reason="young")
+    store.patient_rules.set_thresholds(own, RuleConfig())
+    (patient,) = sentences(list(asking.stream(asked(episode))))
+    assert patient["text"].startswith("Yes, 1 stretch of fast heart rate")
+
+
+@pytest.mark.parametrize(("begin", "end"), [(45, 75), (30, 60)])
+def test_what_has_not_come_at_the_edge_of_a_span_is_not_analysed(
+    begin: int, end: int, store: SqliteStore, excerpt_parts: list[Segment], make_asking: MakeAsking
+) -> None:
+    (episode,) = {commit(store, part) for part in excerpt_parts if part.part != 2}  # 45 to 60 s
+    lines = list(make_asking("present AFIB").stream(asked({"episode": episode, "from": begin, "to": end})))
+    (ecg,) = lines[0]["ecgs"]
+    (said,) = sentences(lines)
+    assert (ecg["from_s"], ecg["to_s"]) == (begin, end)
+    assert "in the 15 s that could be analysed, 15.0 s could not" in said["text"]
+    dark = next(cite for cite in said["cites"] if cite["id"] == "a2")
+    assert [(span["from_s"], span["to_s"]) for span in dark["spans"]] == [(45.0, 60.0)]
+
+
 def test_several_strips_have_letters_and_each_its_citations(
     store: SqliteStore, episode: str, make_asking: MakeAsking
 ) -> None:
@@ -190,13 +221,20 @@ def test_a_model_that_fails_or_is_late_is_said(episode: str, make_asking: MakeAs
     *_, failed = make_asking(says=lambda _: 1 / 0).stream(asked(episode))
     assert failed == {"type": "error", "detail": "The question could not be answered; the log says why."}
 
-    def slowly(_: str) -> list[str]:
-        time.sleep(0.3)  # a token
-        return ["count V"]
+    def slowly(after: int) -> Callable[[str], list[str]]:
+        tokens = itertools.count()
 
-    *_, sentence, end = make_asking(says=slowly, budget_s=0.1).stream(asked(episode))
-    assert sentence["type"] == "sentence"
-    assert (end["finished"], end["note"]) == (False, TEMPLATE_SAID)
+        def says(_: str) -> list[str]:
+            time.sleep(0.6 if next(tokens) >= after else 0.0)
+            return ["count V", LIE, LIE]
+
+        return says
+
+    *_, sentence, end = make_asking(says=slowly(after=15), budget_s=0.5).stream(asked(episode))
+    assert " ventricular premature beats in all " in sentence["text"]
+    assert (end["plan"], end["finished"], end["note"]) == ("count V", False, TEMPLATE_SAID)
+    _, read, late = make_asking(says=slowly(after=0), budget_s=0.5).stream(asked(episode))
+    assert (read["type"], late) == ("read", {"type": "error", "detail": TOO_SLOW})
 
 
 def test_a_strip_is_read_once_for_many_questions_and_memory_is_bounded(

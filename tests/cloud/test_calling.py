@@ -171,6 +171,17 @@ def brief_calls(docket: Docket, holding: list[Cause], part: Segment) -> list[tup
     return [(called.alert.label, called.change, called.quiet) for called in call(docket, holding, part)]
 
 
+def test_an_alert_is_raised_again_also_where_a_lesser_cause_of_the_same_parts_comes_first(
+    make_part: object,
+) -> None:
+    first, second = make_part(), make_part(begin=500)  # type: ignore[operator]
+    alert, _ = judge(None, [MEDIUM], first)
+    again, change = judge(alert, [LOW, HIGH], second)
+    assert again is not None
+    assert (again.priority, change) == (Priority.HIGH, "raised again")
+    assert judge(None, [LOW, HIGH], second)[1] == "raised"
+
+
 def test_what_a_quiet_rule_covers_goes_to_that_rules_own_alert_beside_what_calls(make_part: object) -> None:
     part = make_part()  # type: ignore[operator]
     quiet = dataclasses.replace(MEDIUM, quiet=7)

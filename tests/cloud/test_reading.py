@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cloud.analyst import EpisodeAnalyst
+from cloud.config import RuleConfig
 from cloud.reading import between, found, read
 from edge.intake import Intake
 from edge.screening import WindowScreener
@@ -90,6 +91,20 @@ def test_rules_that_look_once_at_the_end_find_what_they_find_part_by_part(
     assert found(once) == found(each)
     assert once.measurements() == each.measurements()
     assert len(found(once)) > 50
+
+
+def test_rules_that_change_on_the_way_find_what_they_find_part_by_part(
+    excerpt_parts: list[Segment], network: Localizer, eyes: Eyes
+) -> None:
+    usual, strict = RuleConfig(), RuleConfig(fast_bpm=117.0)
+    rules = [strict] * 4 + [usual]
+    each = EpisodeAnalyst(network)
+    for part, now in zip(excerpt_parts, rules, strict=True):
+        each.rules = now
+        each.push(part)
+    findings = read(excerpt_parts, network, eyes, rules).findings
+    assert findings == found(each)
+    assert "TACHY" in {f.label for f in findings}
 
 
 def test_a_cut_holds_what_lies_between_two_samples_and_nothing_else(excerpt_parts: list[Segment]) -> None:

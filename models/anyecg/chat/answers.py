@@ -17,6 +17,7 @@ from models.anyecg.chat.plans import Plan
 from models.anyecg.chat.slots import Claim
 from models.anyecg.chat.wording import REPORT, say
 from models.anyecg.evidence import Evidence, Fact
+from models.verdicts import LABELS, Kind
 
 UNSEEN = ("rhythm", "present", "findings", "report")  # tasks that the ECG tokens alone may answer
 _GENERAL = {"limits", "unassessed", "too_few"}  # of no ECG in particular
@@ -94,13 +95,13 @@ def _each(tell: Teller, plan: Plan, ecgs: Sequence[Evidence]) -> tuple[Sentence,
 
 def _report(ecg: Evidence, _: str) -> list[Sentence]:
     clinical = _findings_of(ecg, CLINICAL)
-    rhythm = about.rhythms(ecg) or [about.denial(ecg, ANY_RHYTHM if clinical else ANY)]
+    rhythm = about.rhythm(ecg, ANY_RHYTHM if clinical else ANY)
     rates = [about.measured(ecg, name) for name in ("RATE", "SLOWEST", "FASTEST")]
     return [
         (*rhythm, rates[0], *(claim for claim in rates[1:] if claim.kind == "value")),
         *((about.found(fact),) for fact in _findings_of(ecg, (*CLINICAL, *UNREADABLE))),
         tuple(about.measured(ecg, name) for name in ("PR", "QRS", "QT")),
-        *((claim,) for claim in about.caveats(ecg)),
+        *_caveats(ecg),
         (Claim(kind="limits"),),
     ]
 
@@ -110,7 +111,12 @@ def _findings(ecg: Evidence, _: str) -> list[Sentence]:
     told: list[Sentence] = [(about.spans(fact),) for fact in facts]
     if not _findings_of(ecg, CLINICAL):
         return [(about.denial(ecg, ANY),), *told, *((claim,) for claim in about.strange(ecg))]
-    return [*told, *((claim,) for claim in about.caveats(ecg))]
+    return [*told, *_caveats(ecg)]
+
+
+def _caveats(ecg: Evidence) -> list[Sentence]:
+    """What an answer that denies nothing lacks without them."""
+    return [(claim,) for claim in about.caveats(ecg)]
 
 
 def _findings_of(ecg: Evidence, labels: Sequence[str]) -> list[Fact]:
@@ -119,13 +125,11 @@ def _findings_of(ecg: Evidence, labels: Sequence[str]) -> list[Fact]:
 
 def _rhythm(ecg: Evidence, _: str) -> list[Sentence]:
     rhythms = about.rhythms(ecg)
-    if rhythms:
-        return [tuple(rhythms), (about.regularity(ecg),), *((claim,) for claim in about.caveats(ecg))]
-    return [
-        *_denied(ecg, ANY_RHYTHM),
-        (about.regularity(ecg),),
-        (Claim(kind="unassessed", label="SINUS"),),
-    ]
+    doubts = about.caveats(ecg) if rhythms else about.strange(ecg)
+    other = any(LABELS[claim.label or ""].kind is Kind.RHYTHM for claim in rhythms)
+    sinus = [] if other else [Claim(kind="unassessed", label="SINUS")]
+    told = tuple(about.rhythm(ecg, ANY_RHYTHM))
+    return [told, *((claim,) for claim in (about.regularity(ecg), *doubts, *sinus))]
 
 
 def _denied(ecg: Evidence, label: str) -> list[Sentence]:
@@ -142,7 +146,8 @@ def _of_findings(tell: Callable[[Evidence, str], list[Claim]]) -> Teller:
             return [(Claim(kind="unassessed", label=label),)]
         if not about.found_of(ecg, label):
             return _denied(ecg, label)
-        return [(claim,) for claim in tell(ecg, label)]
+        caveats = about.missed(ecg) if label == "UNFAMILIAR" else about.caveats(ecg)
+        return [(claim,) for claim in (*tell(ecg, label), *caveats)]
 
     return told
 
@@ -158,7 +163,7 @@ def _locate(ecg: Evidence, label: str) -> list[Sentence]:
 def _measure(ecg: Evidence, name: str) -> list[Sentence]:
     if name == "BEATS" and not about.was_analysed(ecg):
         return [(about.nothing(ecg),)]
-    return [(about.measured(ecg, name),)]
+    return [(about.measured(ecg, name),), *([] if name in NOT_ASSESSED else _caveats(ecg))]
 
 
 def _quality(ecg: Evidence, _: str) -> list[Sentence]:
@@ -204,7 +209,7 @@ _TASKS: Mapping[str, Teller] = {
     "when": _of_findings(lambda ecg, label: [about.found(fact) for fact in about.found_of(ecg, label)]),
     "sure": _of_findings(lambda ecg, label: [about.sure(fact) for fact in about.found_of(ecg, label)]),
     "measure": _measure,
-    "regular": lambda ecg, _: [(about.regularity(ecg),)],
+    "regular": lambda ecg, _: [(about.regularity(ecg),), *_caveats(ecg)],
     "quality": _quality,
     "about": lambda ecg, _: [(about.about(ecg),)],
 }

@@ -14,15 +14,15 @@ from models.anyecg.chat.slots import DATE, Claim
 from models.anyecg.evidence import Evidence
 
 Sentence = tuple[Claim, ...]
-_ALL = ("RATE", "RHYTHM", "V", "S", "PR", "QRS", "QT")
-_FOUND = {"RHYTHM", "V", "S", ECTOPIC}
+_ALL = ("RATE", "RHYTHM", "V", "S", "F", "PR", "QRS", "QT")
+_BEATS = {"V", "S", "F", ECTOPIC}
 
 
 def compare(subject: str, ecgs: Sequence[Evidence]) -> list[Sentence]:
     """A sentence or more a subject; the ECGs go by their dates where all have one, else as given."""
     if len(ecgs) < 2:
         return [(Claim(kind="too_few"),)]
-    subjects = _ALL if subject == "ALL" else (subject,)
+    subjects = _everything(ecgs) if subject == "ALL" else (subject,)
     dates = [date_of(ecg) or "" for ecg in ecgs]
     if not all(dates):
         return _told(subjects, ecgs)
@@ -30,6 +30,12 @@ def compare(subject: str, ecgs: Sequence[Evidence]) -> list[Sentence]:
     days, order = tuple(day for day, _ in pairs), [ecg for _, ecg in pairs]
     letters = tuple(ecg.letter for ecg in order)
     return [(Claim(kind="order", ecgs=letters, dates=days),), *_told(subjects, order)]
+
+
+def _everything(ecgs: Sequence[Evidence]) -> tuple[str, ...]:
+    """Of fusion beats, which are rare, only where there are any."""
+    fused = any(statements.found_of(ecg, "F") for ecg in ecgs)
+    return tuple(subject for subject in _ALL if fused or subject != "F")
 
 
 def named(claim: Claim, ecg: Evidence) -> Claim:
@@ -56,10 +62,9 @@ def measured(name: str, ecg: Evidence) -> float | None:
 
 
 def counted(label: str, ecg: Evidence) -> float | None:
-    """How many were found; None where nothing was analysed."""
-    if not statements.was_analysed(ecg):
-        return None
-    return float(sum(fact.count for fact in statements.found_of(ecg, label)))
+    """How many were found; None where there are none and nothing was analysed."""
+    count = sum(fact.count for fact in statements.found_of(ecg, label))
+    return float(count) if count or statements.was_analysed(ecg) else None
 
 
 def difference(before: float | None, after: float | None) -> float | None:
@@ -69,8 +74,7 @@ def difference(before: float | None, after: float | None) -> float | None:
 
 def rhythm(ecg: Evidence) -> Sentence:
     """The abnormal rhythms found, or that there is none as far as could be analysed."""
-    found = statements.rhythms(ecg) or [statements.denial(ecg, ANY_RHYTHM)]
-    return tuple(named(claim, ecg) for claim in found)
+    return tuple(named(claim, ecg) for claim in statements.rhythm(ecg, ANY_RHYTHM))
 
 
 def same_rhythm(first: Evidence, last: Evidence) -> bool | None:
@@ -86,12 +90,10 @@ def _told(subjects: Sequence[str], ecgs: Sequence[Evidence]) -> list[Sentence]:
     for subject in subjects:
         if subject == "RHYTHM":
             said += _rhythms(ecgs)
-        elif subject in _FOUND:
+        elif subject in _BEATS:
             said += [_counts(subject, ecgs), _shares(subject, ecgs)]
         else:
             said.append(_values(subject, ecgs))
-    if _FOUND.isdisjoint(subjects):
-        return said
     caveats = [(ecg, claim) for ecg in ecgs for claim in statements.caveats(ecg)]
     return said + [(named(claim, ecg),) for ecg, claim in caveats]
 

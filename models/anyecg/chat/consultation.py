@@ -12,7 +12,7 @@ and counted. Intervals are the localizer's: the model understood what was asked 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,9 +23,10 @@ from models.anyecg.chat.prompt import text
 from models.anyecg.chat.readings import Reading
 from models.anyecg.chat.runtime import Chat, Rule, UnfinishedError
 from models.anyecg.chat.wording import REPORT
-from models.anyecg.grounding import Grounded, check, ground
+from models.anyecg.grounding import check, ground
 
 UNCLEAR = Plan("decline", "unclear")
+TOO_SLOW = "The language model was too slow to understand the question in its time; ask again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,51 +63,60 @@ class Consultation:
         """Complete and in the template's order; after `within_s` seconds the template says the rest."""
         begun = time.monotonic()
         until = None if within_s is None else begun + within_s
-        plan, written, finished = self._written(question, until)
-        held = ground(written, plan, self.ecgs)
-        return Answer(
-            plan=plan,
-            sentences=held.sentences,
-            written=tuple(written),
-            claims=_claims(held),
-            replaced=held.replaced,
-            added=held.added,
-            finished=finished,
-            seconds=round(time.monotonic() - begun, 3),
-            model=self._chat.model,
-        )
-
-    def stream(self, question: str, within_s: float | None = None) -> Iterator[str]:
-        """Each sentence after its check, then what the model left out."""
-        until = None if within_s is None else time.monotonic() + within_s
-        plan: Plan | None = None
-        shown: list[str] = []
-        try:
-            for line in self._lines(question, until):
-                if plan is None:
-                    plan = _plan(line)
-                    continue
-                if line not in shown and check(line, plan, self.ecgs).supported:
-                    shown.append(line)
-                    yield line
-                elif not shown:  # how an answer begins, the template knows
-                    shown.append(ground([], plan, self.ecgs).sentences[0])
-                    yield shown[0]
-        except UnfinishedError:  # what is not said by then lacks, and is said by the template
-            pass
-        whole = ground(shown, plan or UNCLEAR, self.ecgs).sentences
-        before = {sentence.removeprefix(REPORT) for sentence in shown}
-        yield from (sentence for sentence in whole if sentence.removeprefix(REPORT) not in before)
-
-    def _written(self, question: str, until: float | None) -> tuple[Plan, list[str], bool]:
-        """(plan, sentences, whether the model came to its end)."""
         lines: list[str] = []
         finished = True
         try:
             lines.extend(self._lines(question, until))
         except UnfinishedError:
             finished = False
-        return _plan(lines[0]) if lines else UNCLEAR, lines[1:], finished
+        return self._answer(lines, begun, finished=finished)
+
+    def stream(self, question: str, within_s: float | None = None) -> Generator[str, None, Answer]:
+        """Each sentence after its check, then what the model left out; returns how it came about.
+
+        Raises:
+            UnfinishedError: its time was over before it had understood the question.
+        """
+        begun = time.monotonic()
+        until = None if within_s is None else begun + within_s
+        plan, finished = UNCLEAR, True
+        lines: list[str] = []
+        shown: list[str] = []
+        try:
+            for line in self._lines(question, until):
+                lines.append(line)
+                if len(lines) == 1:
+                    plan = _plan(line)
+                elif line not in shown and check(line, plan, self.ecgs).supported:
+                    shown.append(line)
+                    yield line
+                elif not shown:  # how an answer begins, the template knows
+                    shown.append(ground([], plan, self.ecgs).sentences[0])
+                    yield shown[0]
+        except UnfinishedError as error:  # what is not said by then lacks, and is said by the template
+            if not lines:
+                raise UnfinishedError(TOO_SLOW) from error
+            finished = False
+        whole = ground(shown, plan, self.ecgs).sentences
+        before = {sentence.removeprefix(REPORT) for sentence in shown}
+        yield from (sentence for sentence in whole if sentence.removeprefix(REPORT) not in before)
+        return self._answer(lines, begun, finished=finished)
+
+    def _answer(self, lines: Sequence[str], begun: float, *, finished: bool) -> Answer:
+        """Of what the model wrote: its plan, if it came to one, and sentences."""
+        plan, written = _plan(lines[0]) if lines else UNCLEAR, lines[1:]
+        held = ground(written, plan, self.ecgs)
+        return Answer(
+            plan=plan,
+            sentences=held.sentences,
+            written=tuple(written),
+            claims=sum(checked.claims for checked in held.checked),
+            replaced=held.replaced,
+            added=held.added,
+            finished=finished,
+            seconds=round(time.monotonic() - begun, 3),
+            model=self._chat.model,
+        )
 
     def _lines(self, question: str, until: float | None) -> Iterator[str]:
         """The plan and the sentences. What a question means does not hang on what was found: a model that
@@ -124,10 +134,6 @@ class Consultation:
 def _plan(line: str) -> Plan:
     """What the model understood; a line that is no plan understood nothing."""
     return parse(line) or UNCLEAR
-
-
-def _claims(held: Grounded) -> int:
-    return sum(checked.claims for checked in held.checked)
 
 
 def abstained(answer: Answer, readings: Sequence[Reading]) -> str | None:

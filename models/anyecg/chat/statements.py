@@ -132,12 +132,18 @@ def _around_beats(ecg: Evidence, labels: set[str]) -> tuple[Span, ...]:
 
 
 def rhythms(ecg: Evidence) -> list[Claim]:
-    """The abnormal rhythms found, each with how long it lasts in all."""
+    """The abnormal rhythms found, pauses and rates among them, each with how long it lasts in all."""
     return [
         Claim(kind="rhythm", label=label, numbers=(round(fact.seconds, 1),), cites=(fact.id,))
         for label in RHYTHMS
         for fact in found_of(ecg, label)
     ]
+
+
+def rhythm(ecg: Evidence, denied: str) -> list[Claim]:
+    """The abnormal rhythms found, or the denial; where nothing could be analysed, that in any case."""
+    found = rhythms(ecg)
+    return found if found and was_analysed(ecg) else [*found, denial(ecg, denied)]
 
 
 def total(ecg: Evidence, label: str, kind: str) -> Claim:

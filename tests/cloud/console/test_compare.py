@@ -134,6 +134,19 @@ def test_what_is_not_measured_or_not_assessed_is_said_and_has_no_difference(
     assert table["wording"].startswith("Decision support.")
 
 
+def test_a_standstill_is_in_the_table(server: Any, analysed: Analysed, excerpt_parts: list[Segment]) -> None:
+    still = excerpt_parts[0].counts.copy()
+    first, after = (round(s * excerpt_parts[0].fs) for s in (10, 20))
+    still[:, first:after] = still[:, first, None]
+    table = asked(server, [analysed(0), analysed(0, days=1, boot_id=2, counts=still)])
+    assert row(table, "pauses")["values"] == [0, 1]
+    first_said, then_said = row(table, "rhythm")["values"]
+    assert "pauses" not in first_said
+    assert "auses for " in then_said
+    assert row(table, "rhythm")["differences"] == ["differs"]
+    assert {row(table, name)["unit"] for name in ("stretches of slow heart rate", "fusion beats")} == {""}
+
+
 def test_the_earlier_comes_first_and_the_chosen_beat_goes_with_its_episode(
     server: Any, pair: list[str]
 ) -> None:

@@ -31,6 +31,9 @@ def test_a_report_without_findings_says_that_there_is_none(make_reading: MakeRea
 def test_a_report_of_what_could_not_be_analysed_states_nothing(make_reading: MakeReading) -> None:
     dark = make_reading({}, missed=30.0)
     assert said(answer(REPORT, [dark.evidence])) == Facts()
+    nothing = "nothing could be analysed, so nothing is ruled out: 30.0 s are unreadable [a1][a2]."
+    assert said([f"Report: Pauses for 30.0 s [a11]; {nothing}"]) == Facts()
+    assert said(["Report: Pauses for 3.0 s [a11]."]).rhythm == "none"
 
 
 def test_the_eyes_alone_state_which_beats_there_are_and_not_how_many(make_reading: MakeReading) -> None:

@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.anyecg.chat.answers import UNSEEN, answer, claims, unseen
+from models.anyecg.chat.comparison import counted
 from models.anyecg.chat.names import NAMES, NOT_ASSESSED
 from models.anyecg.chat.plans import Plan, parse
 from models.anyecg.chat.wording import Claim, facts, read
 from models.anyecg.evidence import Evidence
+from models.anyecg.grounding import check
 from models.dataset.anyecg.intervals import format_answer, parse_answer, target_spans
 from models.verdicts import Finding
 
@@ -177,6 +179,38 @@ def test_what_was_not_analysed_qualifies_a_denial(make_ecg: MakeEcg) -> None:
     assert answer(Plan("locate", "V"), [ecg]) == ("No Ventricular premature beat Found", partly)
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["present V", "count V", "burden V", "when V", "sure V", "locate V", "present PAUSE", "count ECTOPIC",
+     "measure RATE", "measure BEATS", "regular", "rhythm", "findings"],
+)  # fmt: skip
+def test_what_is_found_or_measured_says_what_was_not_analysed(
+    line: str, make_ecg: MakeEcg, make_finding: MakeFinding
+) -> None:
+    found = (make_finding("V", 3.1, 3.2), make_finding("PAUSE", 8.0, 11.0, None))
+    ecg = make_ecg(*found, make_finding("UNFAMILIAR", 1.0, 3.0), analysed_s=15.0, not_analysed_s=45.0)
+    said = answer(plan(line), [ecg])
+    assert [claim.kind for claim in claims_in(said)].count("missed") == 1
+    assert "45.0 s could not be analysed and may hide something [a2]." in said
+    assert any(sentence.startswith("2.0 s are unlike what the network has learned") for sentence in said)
+    assert all(check(sentence, plan(line), [ecg]).supported for sentence in said)
+
+
+@pytest.mark.parametrize("subject", ["RATE", "PR", "V", "RHYTHM", "ALL"])
+def test_every_comparison_says_what_was_not_analysed(subject: str, make_ecg: MakeEcg) -> None:
+    ecgs = [make_ecg(), make_ecg(place=1, analysed_s=15.0, not_analysed_s=45.0)]
+    said = answer(Plan("compare", subject), ecgs)
+    assert said.count("ECG b: 45.0 s could not be analysed and may hide something [b2].") == 1
+
+
+def test_of_an_unfamiliar_signal_it_is_said_once_that_it_is(
+    make_ecg: MakeEcg, make_finding: MakeFinding
+) -> None:
+    strange = make_ecg(make_finding("UNFAMILIAR", 1.0, 3.0))
+    kinds = [claim.kind for claim in claims_in(answer(Plan("present", "UNFAMILIAR"), [strange]))]
+    assert kinds == ["present"]
+
+
 def test_an_unfamiliar_signal_is_another_doubt_than_noise(
     make_ecg: MakeEcg, make_finding: MakeFinding
 ) -> None:
@@ -299,6 +333,42 @@ def test_a_comparison_of_everything_holds_each_subject(make_ecg: MakeEcg, make_f
     everything = facts(answer(Plan("compare", "ALL"), ecgs))
     for subject in ("RATE", "RHYTHM", "V", "S", "PR", "QRS", "QT"):
         assert facts(answer(Plan("compare", subject), ecgs)) <= everything
+
+
+@pytest.mark.parametrize("label", ["PAUSE", "BRADY", "TACHY"])
+def test_what_a_rule_found_is_told_as_a_rhythm_and_compared(
+    label: str, make_ecg: MakeEcg, make_finding: MakeFinding
+) -> None:
+    ill = make_finding(label, 20.0, 30.0, None)
+    plain = NAMES[label].plain
+    asked, ecgs = Plan("compare", "ALL"), [make_ecg(), make_ecg(ill, place=1)]
+    said = answer(asked, ecgs)
+    assert f"ECG b: {plain} for 10.0 s [b11]." in said
+    assert "The abnormal rhythms found differ between ECG a and ECG b [a1][b11]." in said
+    assert all(check(sentence, asked, ecgs).supported for sentence in said)
+    told = answer(Plan("rhythm"), [make_ecg(ill)])
+    assert told[0] == f"{plain[0].upper()}{plain[1:]} for 10.0 s [a11]."
+    assert told[-1] == "Sinus rhythm is not assessed by this version."
+    assert answer(Plan("report"), [make_ecg(ill)])[0].startswith(f"Report: {told[0][:-1]}; mean rate")
+
+
+def test_a_standstill_is_compared_also_where_nothing_could_be_analysed(
+    make_ecg: MakeEcg, make_finding: MakeFinding
+) -> None:
+    dark = make_ecg(make_finding("PAUSE", 0.0, 60.0, None), place=1, analysed_s=0.0, not_analysed_s=60.0)
+    blind = "nothing could be analysed, so nothing is ruled out: 60.0 s are unreadable [b1][b2]"
+    said = answer(Plan("compare", "RHYTHM"), [make_ecg(), dark])
+    assert f"ECG b: pauses for 60.0 s [b11]; {blind}." in said
+    assert counted("PAUSE", dark) == 1
+    for task in ("rhythm", "report"):
+        assert f"auses for 60.0 s [b11]; {blind}" in answer(Plan(task), [dark])[0]
+
+
+def test_fusion_beats_are_compared_where_there_are_any(make_ecg: MakeEcg, make_finding: MakeFinding) -> None:
+    everything = Plan("compare", "ALL")
+    fused = [make_ecg(), make_ecg(make_finding("F", 3.0, 3.1, None), place=1)]
+    assert "Number of fusion beats: ECG a 0, ECG b 1 [a1][b11]." in answer(everything, fused)
+    assert not any("fusion" in said for said in answer(everything, [make_ecg(), make_ecg(place=1)]))
 
 
 def test_six_ecgs_go_through_one_sentence(make_ecg: MakeEcg) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from models.anyecg.chat.answers import answer
-from models.anyecg.chat.consultation import UNCLEAR, Consultation, abstained, wanted
+from models.anyecg.chat.consultation import UNCLEAR, Answer, Consultation, abstained, wanted
 from models.anyecg.chat.plans import Plan
 from models.anyecg.chat.readings import Reading
 from models.anyecg.chat.runtime import UnfinishedError
@@ -136,9 +137,30 @@ def test_sentences_shown_as_they_come_make_up_the_whole_answer(ecg: Evidence, or
     )
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_a_stream_returns_how_it_came_about(ecg: Evidence, late: bool) -> None:
+    lines = ["report", *answer(Plan("report"), [ecg])[:2], LIE]
+    spoken, came = consult(lines, ecg, late=late).stream("Report?"), list[Answer]()
+
+    def listening() -> Iterator[str]:
+        came.append((yield from spoken))
+
+    assert LIE not in list(listening())
+    assert (came[0].finished, came[0].replaced) == (not late, 1)
+    assert replace(came[0], seconds=0.0) == replace(
+        consult(lines, ecg, late=late).answer("Report?"), seconds=0.0
+    )
+
+
 def test_a_late_stream_is_completed_too(ecg: Evidence) -> None:
     shown = list(consult(["report"], ecg, late=True).stream("Report?", within_s=0.0))
     assert tuple(shown) == answer(Plan("report"), [ecg])
+
+
+def test_a_question_that_there_was_no_time_to_understand_is_not_called_unclear(ecg: Evidence) -> None:
+    with pytest.raises(UnfinishedError, match="too slow to understand"):
+        list(consult([], ecg, late=True).stream("Report?", within_s=0.0))
+    assert tuple(consult([], ecg).stream("Report?")) == answer(UNCLEAR, [ecg])
 
 
 def test_an_ecg_of_which_nothing_was_analysed_is_too_noisy(make_ecg: MakeEcg) -> None:
