@@ -54,7 +54,6 @@ class Commands:
         self._box, self._db = box, box.db
         self._intake, self._recorder, self._recorded = intake, recorder, recorded
         self._say = say
-        self._called: set[tuple[str, int]] = set()  # marks the segmenter has, by command and boot
         self._pulling: dict[str, list[Stretch]] = {}  # what there was to send when a pull began, by command
         self._sent: dict[str, int] = {}  # outbox sequence when the last of a pull was stored, by command
         self._asked_at: dict[str, float] = {}  # when the recorder is asked next for a mark without its patch
@@ -146,8 +145,10 @@ class Commands:
             return await self._mark_away(row, at)
         boot = (intake.newest.patch_id, intake.newest.boot_id)
         if not intake.ended:
+            if row["calls_at"] is not None and row["boot_id"] == boot[1]:
+                return None  # the segmenter has it, also after a kill: the clock may say otherwise by now
             sample = intake.sample_at(at)
-            if sample is None or (row["id"], boot[1]) in self._called:
+            if sample is None:
                 return None
             call = intake.mark(sample)
             if call is not None:
@@ -173,7 +174,6 @@ class Commands:
     def _note(self, me: str, boot: tuple[str, int], sample: int, call: int) -> None:
         """On the disk before the segmenter can act on it: this thread decides no window in between."""
         self._db.table("commands").update(me, {"boot_id": boot[1], "sample": sample, "calls_at": call})
-        self._called.add((me, boot[1]))
         marker = Marker(patch_id=boot[0], boot_id=boot[1], first=sample, source=SOURCE)
         self._recorder.push(marker, self._intake.clock.at)
 

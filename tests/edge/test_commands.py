@@ -60,11 +60,11 @@ def second(number: int, boot: int = 1) -> SampleBlock:
 class Edge:
     """An edge without its uplink, as it is after a start; what it answers is in `said`."""
 
-    def __init__(self, folder: Path, later: list[Edge] | None = None) -> None:
+    def __init__(self, folder: Path, later: list[Edge] | None = None, late_s: float = 0.0) -> None:
         self.folder, self.said = folder, list[Answer]()
         self.later: list[Edge] = [] if later is None else later
         self.box = Outbox(folder / "outbox.db", "home")
-        clock = Clock(utc_0=NOW, fs=FS, quality="recording")
+        clock = Clock(utc_0=NOW + late_s, fs=FS, quality="recording")
         self.intake = Intake(quiet, self.box.restore, clock, marks=self.box.marks)
         self.recorder = Recorder(folder / "recorder", 10_000_000, headroom=0)
         self.recorded = Recorded(folder / "recorder")
@@ -116,10 +116,10 @@ class Edge:
     def parts(self) -> list[Segment]:
         return [decode_segment(pending.payload)[0] for pending in self.box.oldest(1000)]
 
-    def killed(self) -> Edge:
-        """Another process at the same place."""
+    def killed(self, late_s: float = 0.0) -> Edge:
+        """Another process at the same place, whose clock says so much more."""
         self.close()
-        again = Edge(self.folder, self.later)
+        again = Edge(self.folder, self.later, late_s)
         self.later.append(again)
         return again
 
@@ -225,6 +225,21 @@ async def test_a_killed_edge_forgets_no_mark_and_opens_one_episode_for_it(edge: 
     await third.work()
     assert [(opened_by, markers) for _, _, opened_by, markers in marked(third)] == [("marker", [99.5])]
     assert [a.state for a in again.said + third.said] == ["done"]
+
+
+@pytest.mark.parametrize("late_s", [227.0, 0.1, -0.1])
+async def test_a_mark_noted_before_a_kill_stays_where_it_was_whatever_the_clock_says_then(
+    edge: Edge, late_s: float
+) -> None:
+    edge.hear(0, 100)
+    await edge.ask("mark", {"at": NOW + 99.5})
+    again = edge.killed(late_s)
+    again.hear(55, 100)
+    await again.work()
+    again.hear(100, 111)
+    await again.work()
+    assert [(opened_by, markers) for _, _, opened_by, markers in marked(again)] == [("marker", [99.5])]
+    assert [(a.state, a.told["how"]) for a in again.said] == [("done", "episode")]
 
 
 async def test_a_mark_is_not_lost_where_its_window_is_decided_at_once_after_a_kill(edge: Edge) -> None:
