@@ -31,9 +31,10 @@ def stretches(recorded: Recorded, patch_id: str, pull: PullRange) -> list[Stretc
         assert pull.begin is not None
         assert pull.end is not None
         first, end = recorded.sample_at(boot, pull.begin), recorded.sample_at(boot, pull.end)
-        if first is None or end is None:
+        known = recorded.known(boot)
+        if first is None or end is None or known is None:
             continue
-        low, high = recorded.known(boot)
+        low, high = known
         if first > high or end <= low:
             continue
         fs = recorded.head(boot).fs

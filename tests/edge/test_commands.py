@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from edge import commands as commands_module
 from edge.commands import GONE, LATE, NOTHING, Commands
+from edge.export import Format, Moment, export, listed
 from edge.intake import Intake
 from edge.outbox import Outbox
 from edge.recorded import Recorded
@@ -364,6 +365,30 @@ async def test_a_boot_of_which_nothing_is_left_is_not_called_unrecorded(edge: Ed
     (answer,) = edge.said
     assert (answer.state, answer.reason) == ("refused", GONE)
     assert answer.told == {"stretches": [], "evicted": [[first.from_utc, first.from_utc + 10]]}
+
+
+async def test_a_boot_of_which_a_gap_alone_is_left_stands_in_nobodys_way(edge: Edge) -> None:
+    edge.hear(3590, 3600)
+    edge.recorder.store()
+    edge.push(Gap(patch_id="p", boot_id=1, first=180_000, count=2500, reason=GapReason.TOO_LONG))
+    edge.recorder.store()
+    edge.hear(3700, 3730, boot=2)
+    edge.recorder.store()
+    edge.recorder.close()
+    assert edge.recorder._shelf.evict("the budget is used up")
+    assert [boot for _, boot in edge.recorded.boots()] == [1, 2]
+    assert [one["boot_id"] for one in listed(edge.recorded, lambda _: None)["boots"]] == [2]
+    body = {"begin": NOW + 3500, "end": NOW + 3750, "resolution": 1}
+    await edge.ask("pull-range", body, "pull")
+    sent = {(one.boot_id, one.first, one.last, one.held) for one in pulled(edge)}
+    assert sent == {(1, 179_500, 179_999, 0), (2, 185_000, 185_999, 1000), (2, 186_000, 186_499, 500)}
+    assert {str(why) for one in pulled(edge) for _, _, why in one.gaps} == {"evicted"}
+    begin, end = (Moment(NOW + s, absolute=True) for s in (3500, 3750))
+    out = edge.folder / "rec"
+    (span,) = export(edge.recorded, begin, end, out, edge.recorded.boots(), Format.WFDB, lambda _: None)[
+        "spans"
+    ]
+    assert (span["boot_id"], span["first"], span["last"]) == (2, 185_000, 186_499)
 
 
 async def test_a_day_that_was_nowhere_recorded_is_refused_and_a_stretch_too_long_too(edge: Edge) -> None:
