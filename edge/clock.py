@@ -2,7 +2,8 @@
 
 A frame can be late, never early: the smallest delay of many is the link at its best. The minimum over 30 s of
 arrivals and a line through 20 min of them put 8 h within a millisecond, where arrival stamps scatter by 39 ms
-and one offset drifts by a second (measured on a simulated 30 ms link).
+and one offset drifts by a second (measured on a simulated 30 ms link). Live frames alone are heard, and as
+they come: what was asked for again is as late as the asking, and what came before it has to wait for it.
 """
 
 from __future__ import annotations
@@ -11,18 +12,19 @@ from collections import deque
 
 import numpy as np
 
-from models.ecg import Clock, SampleBlock
+from models.ecg import Arrival, Clock, SampleBlock
 
 BIN_S = 30.0  # of arrivals
 BINS = 40  # 20 min
 FIT_BINS = 10  # 5 min: before that a crystal has drifted less than a line through noisy minima would
-LATE_S = 0.5  # a bin this far above the least delay held backfill only
+LATE_S = 0.5  # a bin this far above the least delay held nothing but what had waited for the link
 LINK_S = 0.05  # what even the fastest frame may have waited: one connection interval and the stack
 ARRIVALS = 1024  # blocks remembered to answer when a part's last sample came
 
 
 class ClockEstimator:
-    """One boot of one patch. `push(block)` as it arrives; `at(sample)` is the clock of a part ending there.
+    """One boot of one patch. `hear(frame)` as it arrives, `push(block)` in sample order; `at(sample)` is the
+    clock of a part ending there, unknown until two live frames were heard.
 
     A recording has no arrivals: its clock is its header's, or none.
     """
@@ -35,18 +37,17 @@ class ClockEstimator:
         self._arrivals: deque[tuple[int, int, float]] = deque(maxlen=ARRIVALS)  # (first, last, received_at)
 
     def push(self, block: SampleBlock) -> None:
-        if block.received_at is None:
-            return
-        self._arrivals.append((block.first, block.last, block.received_at))
-        if block.sampled_at is None:
-            return
-        first, at = self._anchor = self._anchor or (block.first, block.sampled_at)
-        if block.first > first and block.sampled_at > at:
-            self._rate = (block.first - first) / (block.sampled_at - at)
+        if block.received_at is not None:
+            self._arrivals.append((block.first, block.last, block.received_at))
+
+    def hear(self, frame: Arrival) -> None:
+        first, at = self._anchor = self._anchor or (frame.first, frame.sampled_at)
+        if frame.first > first and frame.sampled_at > at:
+            self._rate = (frame.first - first) / (frame.sampled_at - at)
         if self._rate is None:  # the first frame alone does not tell how fast the patch samples
             return
-        last_at = block.sampled_at + (block.last - block.first) / self._rate
-        self._lower(int(block.received_at // BIN_S), last_at, block.received_at - last_at)
+        last_at = frame.sampled_at + (frame.last - frame.first) / self._rate
+        self._lower(int(frame.received_at // BIN_S), last_at, frame.received_at - last_at)
 
     def at(self, sample: int) -> Clock:
         received = next((r for a, b, r in reversed(self._arrivals) if a <= sample <= b), None)

@@ -19,7 +19,7 @@ from models.ecg import Clock, Gap, GapReason, Marker, SampleBlock, read_only
 from models.errors import PayloadError, RecordingError
 from models.wire import decompress
 
-SETTLED_S = 600.0  # a clock made of backfill alone is as late as that was; live samples soon put it right
+SETTLED_S = 600.0  # a clock is unknown until live frames come, and better known after some minutes of them
 
 Boot = tuple[str, int]  # patch_id, boot_id
 Told = tuple[int, int, GapReason]  # first, last, why nothing is there

@@ -68,11 +68,17 @@ def box(tmp_path: Path) -> Iterator[Outbox]:
 
 
 async def take_in(
-    recording: Recording, box: Outbox, *, speed: float, ring_s: float = 900.0, shape: Shape | None = None
+    recording: Recording,
+    box: Outbox,
+    *,
+    speed: float = 1.0,
+    epoch: float | None = None,
+    ring_s: float = 900.0,
+    shape: Shape | None = None,
 ) -> Intake:
     """`monitor()` from the patch's first sample until its recording has ended."""
     intake = Intake(flags_all, box.restore)
-    async with simulation(recording, speed=speed, ring_s=ring_s, shape=shape) as running:
+    async with simulation(recording, speed=speed, epoch=epoch, ring_s=ring_s, shape=shape) as running:
         async with PatchSession(backend=bumble_backend(running.port)) as patch:
             task = asyncio.ensure_future(monitor(patch, intake, box, lambda: None))
             async with asyncio.timeout(90):
@@ -99,6 +105,18 @@ async def test_the_live_segments_are_those_of_the_replay(box: Outbox) -> None:
     utc = clock.utc(live[-1].last)
     assert utc is not None
     assert abs(time.time() - utc) < 5
+
+
+async def test_what_is_fetched_at_first_contact_is_stamped_with_the_time_at_which_it_was(box: Outbox) -> None:
+    began = time.time() - 98.0
+    await take_in(ramp(108), box, epoch=began)
+    parts = stored(box)
+    assert parts[0].first == 0
+    for part in parts:
+        utc = part.clock.utc(part.last)
+        assert utc is not None
+        assert part.clock.error_s is not None
+        assert abs(utc - (began + part.last / FS)) < part.clock.error_s
 
 
 async def test_a_cut_within_the_ring_loses_nothing(box: Outbox) -> None:
