@@ -4,11 +4,15 @@ A frame can be late, never early: the smallest delay of many is the link at its 
 arrivals and a line through 20 min of them put 8 h within a millisecond, where arrival stamps scatter by 39 ms
 and one offset drifts by a second (measured on a simulated 30 ms link). Live frames alone are heard, and as
 they come: what was asked for again is as late as the asking, and what came before it has to wait for it.
+All of this is by the monotonic clock; what time that is is looked up when it is asked, so that setting the
+computer's clock puts every later answer right at once.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 
@@ -22,6 +26,11 @@ LINK_S = 0.05  # what even the fastest frame may have waited: one connection int
 ARRIVALS = 1024  # blocks remembered to answer when a part's last sample came
 
 
+def _wall() -> float:
+    """Unix seconds at monotonic 0; the most of three looks, as a thread may be put aside amid one."""
+    return max(time.time() - time.monotonic() for _ in range(3))
+
+
 class ClockEstimator:
     """One boot of one patch. `hear(frame)` as it arrives, `push(block)` in sample order; `at(sample)` is the
     clock of a part ending there, unknown until two live frames were heard.
@@ -29,8 +38,9 @@ class ClockEstimator:
     A recording has no arrivals: its clock is its header's, or none.
     """
 
-    def __init__(self, recorded: Clock | None = None) -> None:
+    def __init__(self, recorded: Clock | None = None, wall: Callable[[], float] = _wall) -> None:
         self._recorded = recorded or Clock()
+        self._wall = wall
         self._anchor: tuple[int, float] | None = None  # (sample, device time) first seen
         self._rate: float | None = None  # samples per second of device time
         self._bins: deque[tuple[int, float, float]] = deque(maxlen=BINS)  # (bin, device time, least delay)
@@ -47,7 +57,7 @@ class ClockEstimator:
         if self._rate is None:  # the first frame alone does not tell how fast the patch samples
             return
         last_at = frame.sampled_at + (frame.last - frame.first) / self._rate
-        self._lower(int(frame.received_at // BIN_S), last_at, frame.received_at - last_at)
+        self._lower(int(frame.heard_at // BIN_S), last_at, frame.heard_at - last_at)
 
     def at(self, sample: int) -> Clock:
         received = next((r for a, b, r in reversed(self._arrivals) if a <= sample <= b), None)
@@ -63,7 +73,7 @@ class ClockEstimator:
         offset, drift, error = self._line()
         fs = self._rate / (1 + drift)
         return Clock(
-            utc_0=offset + (1 + drift) * device - first / fs,
+            utc_0=self._wall() + offset + (1 + drift) * device - first / fs,
             fs=fs,
             error_s=round(error + LINK_S, 3),
             quality="arrival",

@@ -138,7 +138,7 @@ class PatchSession:
             )
         link.heard = time.monotonic()
         await link.send(Range())
-        await self._on_event(link, Event(Kind.STATUS, link.status, time.time()))
+        await self._on_event(link, Event(Kind.STATUS, link.status, time.time(), link.heard))
 
     async def _step(self, link: PatchLink) -> None:
         """What the next moment brings; asks for what is missing; LinkLostError when the watchdog bites."""
@@ -175,10 +175,10 @@ class PatchSession:
         self._failures = 0
         if not frame.flags & Flag.BACKFILL:
             self._live += 1
-            self._ready.append(self._arrival(frame, event.received_at))
+            self._ready.append(self._arrival(frame, event.heard_at))
         self._ready += self._reassembly.push(frame, event.received_at)
 
-    def _arrival(self, frame: Frame, received_at: float) -> Arrival:
+    def _arrival(self, frame: Frame, heard_at: float) -> Arrival:
         assert self._reassembly
         info = self._reassembly.info
         first = frame.sequence * info.n
@@ -188,7 +188,7 @@ class PatchSession:
             first=first,
             last=first + frame.counts.shape[1] - 1,
             sampled_at=frame.device_us / 1e6,
-            received_at=received_at,
+            heard_at=heard_at,
         )
 
     async def _on_indication(self, link: PatchLink, data: bytearray) -> None:

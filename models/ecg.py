@@ -129,7 +129,7 @@ class Arrival:
     first: int
     last: int
     sampled_at: float  # the patch's own monotonic clock at `first`, seconds
-    received_at: float  # Unix seconds
+    heard_at: float  # this computer's, which nobody sets, seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

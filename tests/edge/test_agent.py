@@ -119,6 +119,33 @@ async def test_what_is_fetched_at_first_contact_is_stamped_with_the_time_at_whic
         assert abs(utc - (began + part.last / FS)) < part.clock.error_s
 
 
+async def test_a_clock_that_is_set_puts_neither_parts_nor_marks_hours_away(
+    box: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, intake = time.time, Intake(flags_all, box.restore)
+    seen: list[tuple[float, float]] = []  # seconds ahead of the newest sample: a mark of now, a part's clock
+    async with simulation(ramp(60), speed=5) as running:
+        async with PatchSession(backend=bumble_backend(running.port)) as patch:
+            task = asyncio.ensure_future(monitor(patch, intake, box, lambda: None))
+            async with asyncio.timeout(30):
+                while intake.newest is None or intake.newest.last < 10 * FS:
+                    await asyncio.sleep(0.05)
+                monkeypatch.setattr(time, "time", lambda: real() + 3 * 3600)
+                while intake.newest.last < 55 * FS:
+                    now, last = intake.sample_at(time.time()), intake.newest.last
+                    utc = intake.clock.at(last).utc(last)
+                    assert now is not None
+                    assert utc is not None
+                    seen.append(((now - last) / FS, time.time() - utc))
+                    await asyncio.sleep(0.2)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await close_radio(running.port)
+    assert len(seen) > 3
+    assert all(0 <= ahead < 10 and 0 <= late < 2 for ahead, late in seen), seen
+
+
 async def test_a_cut_within_the_ring_loses_nothing(box: Outbox) -> None:
     recording = ramp(120)
     shape = Shape(out_of_range=[(2.0, 5.0)], supervision_s=0.5)

@@ -22,7 +22,7 @@ def frame(first: int, *, rate: float, ppm: float, delay: float) -> Arrival:
         first=first,
         last=first + N - 1,
         sampled_at=first / rate,
-        received_at=real + delay,
+        heard_at=real + delay,
     )
 
 
@@ -30,7 +30,7 @@ def listen(
     minutes: float, *, rate: float = FS, ppm: float = 0.0, seed: int = 0
 ) -> tuple[ClockEstimator, int]:
     rng = np.random.default_rng(seed)
-    clock, first = ClockEstimator(), 0
+    clock, first = ClockEstimator(wall=lambda: 0.0), 0
     while first < minutes * 60 * rate:
         delay = 0.02 + rng.exponential(0.04) + (2.0 if rng.random() < 0.02 else 0.0)
         clock.hear(frame(first, rate=rate, ppm=ppm, delay=delay))
@@ -63,6 +63,15 @@ def test_backfill_after_an_outage_does_not_move_the_clock() -> None:
     for first in range(end, end + 100 * N, N):  # a minute late, all at once
         clock.hear(frame(first, rate=FS, ppm=0, delay=60.0))
     assert clock.at(end - 1).utc(end) == pytest.approx(before, abs=1e-3)
+
+
+def test_a_computer_whose_clock_is_set_tells_the_new_time_at_once() -> None:
+    ahead = [0.0]
+    clock = ClockEstimator(wall=lambda: ahead[0])
+    for first in range(0, round(600 * FS), N):
+        clock.hear(frame(first, rate=FS, ppm=0, delay=0.02))
+    for ahead[0] in (0.0, 3 * 3600.0, -7.0, 0.3):
+        assert clock.at(0).utc(1000) == pytest.approx(T0 + ahead[0] + 1000 / FS, abs=0.05)
 
 
 def test_the_arrival_of_the_last_sample_is_remembered() -> None:
