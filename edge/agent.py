@@ -136,6 +136,7 @@ def heartbeat(intake: Intake, outbox: Outbox) -> dict[str, Any]:
         "outbox_oldest_s": outbox.oldest_age_s(),
         "trend_depth": outbox.depth("trend"),
         "trend_refused": outbox.dead("trend"),
+        "range_refused": outbox.dead("range"),
         "segments": outbox.counter("acknowledged") + depth + outbox.dead(),
         "acknowledged": outbox.counter("acknowledged"),
         "refused": outbox.dead(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,16 +16,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge import commands as commands_module
+from edge.agent import heartbeat
 from edge.commands import GONE, LATE, NOTHING, Commands
 from edge.export import Format, Moment, export, listed
 from edge.intake import Intake
-from edge.outbox import Outbox
+from edge.outbox import REJECTIONS, Outbox, migrations
 from edge.recorded import Recorded
 from edge.recorder import Recorder
 from edge.records import pages
 from models.commands import Answer, Command, decode, encode
 from models.ecg import Clock, Gap, GapReason, RecordingEnd, SampleBlock, Segment, Window, make_id, read_only
 from models.ranges import Pulled, decode_range, reduced
+from models.sqlite import connect
 from models.verdicts import Quality, Screening
 from models.wire import decode_segment
 
@@ -423,6 +426,83 @@ async def test_a_pull_goes_on_after_a_kill_and_leaves_room_for_what_an_alert_wai
     assert [a.state for a in again.said] == ["done"]
     assert [(one.first, one.last) for one in first] == sorted({(one.first, one.last) for one in first})
     assert (first[0].first, first[-1].last) == (0, 7210 * FS - 1)
+
+
+async def test_a_pull_goes_on_where_it_was_though_a_boot_left_the_disk_beside_a_kill(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands_module, "ON_THE_WAY", 0)
+    edge.hear(3580, 3620)  # two hours of sample index, two pieces
+    edge.recorder.store()
+    edge.hear(3700, 3730, boot=2)
+    await edge.ask("pull-range", {"begin": NOW + 3500, "end": NOW + 3750, "resolution": 1}, "pull")
+    assert [(one.boot_id, one.first) for one in pulled(edge)] == [(1, 179_000)]
+    edge.box.acknowledge(pulled(edge)[0].id, 0)
+    edge.recorder.close()
+    assert edge.recorder._shelf.evict("the budget is used up")
+    assert edge.recorder._shelf.evict("the budget is used up")
+    again = edge.killed()
+    assert [boot for _, boot in again.recorded.boots()] == [2]
+    sent = []
+    for _ in range(4):
+        await again.work()
+        sent += [(one.boot_id, one.first, one.held) for one in pulled(again)]
+        for one in pulled(again):
+            again.box.acknowledge(one.id, 0)
+    assert sent == [(2, 185_000, 1000), (2, 186_000, 500)]
+    (answer,) = again.said
+    assert (answer.state, answer.told["evicted"][0][0]) == ("done", NOW + 3580)
+
+
+async def test_a_pull_that_an_older_edge_began_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.db"
+    old = connect(path)
+    migrations.apply(old, stop_before="0004")
+    body = json.dumps({"boot_id": 1, "first": 0, "last": 999, "resolution": 1})
+    row = {
+        "id": make_id("pull"),
+        "dev": "p",
+        "kind": "pull-range",
+        "body": body,
+        "came_at": 1.0,
+        "reached": 1,
+    }
+    old.table("commands").insert(row)
+    old.close()
+    edge = Edge(tmp_path)
+    try:
+        edge.hear(0, 20)
+        edge.recorder.store()
+        await edge.work()
+        assert [(one.first, one.last) for one in pulled(edge)] == [(0, 999)]
+        assert edge.said == []
+    finally:
+        edge.close()
+
+
+async def test_a_pull_of_which_the_cloud_refused_a_minute_is_not_done_until_it_is_asked_again(
+    edge: Edge,
+) -> None:
+    edge.hear(0, 130)
+    body = {"begin": NOW, "end": NOW + 130, "resolution": 1}
+    await edge.ask("pull-range", body, "pull")
+    taken, refused, _ = pulled(edge)
+    for _ in range(REJECTIONS):
+        edge.box.reject(refused.id, "hash")
+    edge.box.acknowledge(taken.id, 0)
+    await edge.work()
+    assert edge.said == []
+    edge.box.acknowledge(pulled(edge)[0].id, 0)
+    await edge.work()
+    assert [(a.state, "stretches" in a.told) for a in edge.said] == [("refused", False)]
+    assert "refused 1 of the minutes" in edge.said[0].reason
+    assert heartbeat(edge.intake, edge.box)["range_refused"] == 1
+    await asyncio.sleep(0.01)
+    await edge.ask("pull-range", body, "again")
+    for one in pulled(edge):
+        edge.box.acknowledge(one.id, 0)
+    await edge.work()
+    assert [a.state for a in edge.said] == ["refused", "done"]
 
 
 @settings(max_examples=60, deadline=None)
