@@ -17,7 +17,7 @@ from edge.recorder import Recorder
 from edge.screening import WindowScreener
 from edge.sources import open_patch
 from edge.uplink import Uplink
-from models.ecg import StreamItem
+from models.ecg import Gap, SampleBlock, StreamItem
 from models.verdicts import Screening
 
 IDLE_S = 30.0  # without samples: what is held of an open part leaves
@@ -149,21 +149,26 @@ def heartbeat(intake: Intake, outbox: Outbox) -> dict[str, Any]:
 async def _noticing_silence(
     source: AsyncIterable[StreamItem], seconds: float
 ) -> AsyncGenerator[StreamItem | None]:
-    """The source's items, and None each time nothing came for `seconds`."""
+    """The source's items, and None each time neither samples nor a gap came for `seconds`."""
     items = aiter(source)
     coming = asyncio.ensure_future(anext(items))
+    due = time.monotonic() + seconds
     try:
         while True:
-            done, _ = await asyncio.wait({coming}, timeout=seconds)
-            if not done:
+            done, _ = await asyncio.wait({coming}, timeout=max(0.0, due - time.monotonic()))
+            item = None
+            if done:
+                try:
+                    item = coming.result()
+                except StopAsyncIteration:
+                    return
+                coming = asyncio.ensure_future(anext(items))
+                yield item
+            if isinstance(item, SampleBlock | Gap):
+                due = time.monotonic() + seconds
+            elif time.monotonic() >= due:
                 yield None
-                continue
-            try:
-                item = coming.result()
-            except StopAsyncIteration:
-                return
-            coming = asyncio.ensure_future(anext(items))
-            yield item
+                due = time.monotonic() + seconds
     finally:  # the source must not be closed while it is asked
         coming.cancel()
         await asyncio.gather(coming, return_exceptions=True)

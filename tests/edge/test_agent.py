@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from firmware_bridge.session import PatchSession
 from firmware_bridge.sim.bleak_backend import bumble_backend, close_radio
 from firmware_bridge.sim.link import Shape
 from firmware_bridge.sim.simulate import simulation
-from models.ecg import Segment, Window
+from models.ecg import PatchStatus, SampleBlock, Segment, StreamItem, Window
 from models.recordings import Recording, RecordingSource, make_recording
 from models.verdicts import Quality, Screening
 from models.wire import decode_segment
@@ -185,6 +185,26 @@ async def test_30_s_of_silence_are_noticed_and_the_source_is_not_disturbed() -> 
 
     got = [item async for item in _noticing_silence(slow(), 0.1)]  # type: ignore[arg-type]
     assert got == [1, None, None, 2]
+
+
+async def test_a_patch_that_connects_again_and_again_and_sends_no_frame_is_silent() -> None:
+    block = next(i for i in RecordingSource(ramp(1)).blocks() if isinstance(i, SampleBlock))
+    status = PatchStatus(
+        patch_id="p", boot_id=1, battery_mv=4000, lead_off=frozenset(), ring_first=0, ring_last=0, overruns=0
+    )
+
+    async def knocking() -> AsyncIterator[StreamItem]:
+        yield block
+        for _ in range(12):
+            await asyncio.sleep(0.05)
+            yield status
+        yield block
+        yield status
+
+    got = [item async for item in _noticing_silence(knocking(), 0.25)]
+    assert [item for item in got if item is not None] == [block, *12 * [status], block, status]
+    assert None in got[: got.index(block, 1)]
+    assert got[-2:] == [block, status]
 
 
 async def test_a_killed_monitor_goes_on_from_the_saved_state(tmp_path: Path) -> None:
