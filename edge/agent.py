@@ -21,7 +21,6 @@ from models.ecg import Gap, SampleBlock, StreamItem
 from models.verdicts import Screening
 
 IDLE_S = 30.0  # without samples: what is held of an open part leaves
-COMMIT_S = 60.0  # of signal: the longest stretch a restart may have to screen again
 
 
 async def monitor(
@@ -34,20 +33,20 @@ async def monitor(
     """One patch, for as long as the source lasts.
 
     Every segment and trend row is on disk, with the state that goes with it, before `stored()` tells the
-    uplink. `record` takes everything that comes, and never waits.
+    uplink; so is where a boot began. A row a minute bounds what a restart has to screen again. `record` takes
+    everything that comes, and never waits.
     """
-    committed = 0
+    begun: tuple[str, int] | None = None  # the boot whose beginning is on disk
     async with aclosing(_noticing_silence(source, IDLE_S)) as items:
         async for item in items:
             outputs = intake.push(item) if item is not None else intake.idle()
             if item is not None:
                 record(item)
             made = [output for output in outputs if not isinstance(output, Screening)]
-            ahead = intake.state.processed - committed
-            due = made or intake.ended or ahead > COMMIT_S * (intake.state.fs or 1)
-            if due and intake.boot is not None:
+            begins = intake.state.origin is not None and intake.boot != begun
+            if (made or intake.ended or begins) and intake.boot is not None:
                 outbox.commit(intake.boot, made, intake.state)
-                committed = intake.state.processed
+                begun = intake.boot if intake.state.origin is not None else None
                 stored()
 
 

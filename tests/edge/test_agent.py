@@ -146,6 +146,22 @@ async def test_a_clock_that_is_set_puts_neither_parts_nor_marks_hours_away(
     assert all(0 <= ahead < 10 and 0 <= late < 2 for ahead, late in seen), seen
 
 
+async def test_where_a_boot_began_is_on_disk_from_its_first_samples_on(box: Outbox) -> None:
+    first, second = ramp(1), make_recording("ramp", FS, ["II"], np.zeros((1, 250), dtype=np.int32), [5.0])
+
+    async def source() -> AsyncIterator[StreamItem]:
+        for recording in (first, second):
+            for item in RecordingSource(recording).blocks():
+                if isinstance(item, SampleBlock):
+                    yield item
+
+    commits: list[None] = []
+    await monitor(source(), Intake(flags_all, box.restore), box, lambda: commits.append(None))
+    states = [box.restore(one.patch_id, one.boot_id) for one in (first, second)]
+    assert [state and state.origin for state in states] == [0, 0]
+    assert len(commits) == 2  # once each, however many blocks
+
+
 async def test_a_cut_within_the_ring_loses_nothing(box: Outbox) -> None:
     recording = ramp(120)
     shape = Shape(out_of_range=[(2.0, 5.0)], supervision_s=0.5)
