@@ -36,7 +36,7 @@ HOUR_S = 3600
 REST_S = 10.0  # after the outbox could not be written
 ON_THE_WAY = 60  # messages; beyond, a pull waits
 SOURCE = "symptom"  # of the marker
-LATE = "The moment had passed: what was recorded around it is sent, and is not analysed."
+LATE = "The moment had passed: what was recorded around it is sent; it is analysed where an episode holds it."
 NOTHING = "Nothing of it was recorded here."
 GONE = "What was recorded of it has made room for what is newer."
 

@@ -184,6 +184,23 @@ async def test_a_mark_whose_window_has_gone_opens_at_the_next_one_and_is_in_its_
     assert [answer.state for answer in edge.said] == ["done"]
 
 
+async def test_a_mark_in_an_open_episode_is_in_its_part_or_is_sent_as_a_range(edge: Edge) -> None:
+    edge.hear(0, 100)
+    await edge.ask("mark", {"at": NOW + 99.5}, "first")
+    edge.hear(100, 122)
+    await edge.ask("mark", {"at": NOW + 80.0}, "left")  # part 0 has
+    await edge.ask("mark", {"at": NOW + 121.5}, "open")
+    edge.hear(122, 140)
+    await edge.work()
+    told = {a.id: (a.told["how"], a.told.get("sample")) for a in edge.said}
+    assert told == {
+        make_id("first"): ("episode", 4975),
+        make_id("left"): ("range", None),
+        make_id("open"): ("episode", 6075),
+    }
+    assert [m for part in edge.parts() for m in part.markers] == [4975, 6075]
+
+
 async def test_a_mark_further_back_is_the_stretch_around_it_from_the_recorder(edge: Edge) -> None:
     edge.hear(0, 400)
     await edge.ask("mark", {"at": NOW + 200.0})
