@@ -74,6 +74,7 @@ class Heartbeat(BaseModel):
     outbox_oldest_s: FiniteFloat = 0.0
     trend_depth: int = 0
     trend_refused: int = 0
+    range_refused: int = 0
     segments: int = 0
     acknowledged: int = 0
     refused: int = 0

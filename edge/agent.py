@@ -17,11 +17,10 @@ from edge.recorder import Recorder
 from edge.screening import WindowScreener
 from edge.sources import open_patch
 from edge.uplink import Uplink
-from models.ecg import StreamItem
+from models.ecg import Gap, SampleBlock, StreamItem
 from models.verdicts import Screening
 
 IDLE_S = 30.0  # without samples: what is held of an open part leaves
-COMMIT_S = 60.0  # of signal: the longest stretch a restart may have to screen again
 
 
 async def monitor(
@@ -34,20 +33,20 @@ async def monitor(
     """One patch, for as long as the source lasts.
 
     Every segment and trend row is on disk, with the state that goes with it, before `stored()` tells the
-    uplink. `record` takes everything that comes, and never waits.
+    uplink; so is where a boot began. A row a minute bounds what a restart has to screen again. `record` takes
+    everything that comes, and never waits.
     """
-    committed = 0
+    begun: tuple[str, int] | None = None  # the boot whose beginning is on disk
     async with aclosing(_noticing_silence(source, IDLE_S)) as items:
         async for item in items:
             outputs = intake.push(item) if item is not None else intake.idle()
             if item is not None:
                 record(item)
             made = [output for output in outputs if not isinstance(output, Screening)]
-            ahead = intake.state.processed - committed
-            due = made or intake.ended or ahead > COMMIT_S * (intake.state.fs or 1)
-            if due and intake.boot is not None:
+            begins = intake.state.origin is not None and intake.boot != begun
+            if (made or intake.ended or begins) and intake.boot is not None:
                 outbox.commit(intake.boot, made, intake.state)
-                committed = intake.state.processed
+                begun = intake.boot if intake.state.origin is not None else None
                 stored()
 
 
@@ -136,6 +135,7 @@ def heartbeat(intake: Intake, outbox: Outbox) -> dict[str, Any]:
         "outbox_oldest_s": outbox.oldest_age_s(),
         "trend_depth": outbox.depth("trend"),
         "trend_refused": outbox.dead("trend"),
+        "range_refused": outbox.dead("range"),
         "segments": outbox.counter("acknowledged") + depth + outbox.dead(),
         "acknowledged": outbox.counter("acknowledged"),
         "refused": outbox.dead(),
@@ -148,21 +148,26 @@ def heartbeat(intake: Intake, outbox: Outbox) -> dict[str, Any]:
 async def _noticing_silence(
     source: AsyncIterable[StreamItem], seconds: float
 ) -> AsyncGenerator[StreamItem | None]:
-    """The source's items, and None each time nothing came for `seconds`."""
+    """The source's items, and None each time neither samples nor a gap came for `seconds`."""
     items = aiter(source)
     coming = asyncio.ensure_future(anext(items))
+    due = time.monotonic() + seconds
     try:
         while True:
-            done, _ = await asyncio.wait({coming}, timeout=seconds)
-            if not done:
+            done, _ = await asyncio.wait({coming}, timeout=max(0.0, due - time.monotonic()))
+            item = None
+            if done:
+                try:
+                    item = coming.result()
+                except StopAsyncIteration:
+                    return
+                coming = asyncio.ensure_future(anext(items))
+                yield item
+            if isinstance(item, SampleBlock | Gap):
+                due = time.monotonic() + seconds
+            elif time.monotonic() >= due:
                 yield None
-                continue
-            try:
-                item = coming.result()
-            except StopAsyncIteration:
-                return
-            coming = asyncio.ensure_future(anext(items))
-            yield item
+                due = time.monotonic() + seconds
     finally:  # the source must not be closed while it is asked
         coming.cancel()
         await asyncio.gather(coming, return_exceptions=True)

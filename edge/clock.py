@@ -2,51 +2,62 @@
 
 A frame can be late, never early: the smallest delay of many is the link at its best. The minimum over 30 s of
 arrivals and a line through 20 min of them put 8 h within a millisecond, where arrival stamps scatter by 39 ms
-and one offset drifts by a second (measured on a simulated 30 ms link).
+and one offset drifts by a second (measured on a simulated 30 ms link). Live frames alone are heard, and as
+they come: what was asked for again is as late as the asking, and what came before it has to wait for it.
+All of this is by the monotonic clock; what time that is is looked up when it is asked, so that setting the
+computer's clock puts every later answer right at once.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 
-from models.ecg import Clock, SampleBlock
+from models.ecg import Arrival, Clock, SampleBlock
 
 BIN_S = 30.0  # of arrivals
 BINS = 40  # 20 min
 FIT_BINS = 10  # 5 min: before that a crystal has drifted less than a line through noisy minima would
-LATE_S = 0.5  # a bin this far above the least delay held backfill only
+LATE_S = 0.5  # a bin this far above the least delay held nothing but what had waited for the link
 LINK_S = 0.05  # what even the fastest frame may have waited: one connection interval and the stack
 ARRIVALS = 1024  # blocks remembered to answer when a part's last sample came
 
 
+def _wall() -> float:
+    """Unix seconds at monotonic 0; the most of three looks, as a thread may be put aside amid one."""
+    return max(time.time() - time.monotonic() for _ in range(3))
+
+
 class ClockEstimator:
-    """One boot of one patch. `push(block)` as it arrives; `at(sample)` is the clock of a part ending there.
+    """One boot of one patch. `hear(frame)` as it arrives, `push(block)` in sample order; `at(sample)` is the
+    clock of a part ending there, unknown until two live frames were heard.
 
     A recording has no arrivals: its clock is its header's, or none.
     """
 
-    def __init__(self, recorded: Clock | None = None) -> None:
+    def __init__(self, recorded: Clock | None = None, wall: Callable[[], float] = _wall) -> None:
         self._recorded = recorded or Clock()
+        self._wall = wall
         self._anchor: tuple[int, float] | None = None  # (sample, device time) first seen
         self._rate: float | None = None  # samples per second of device time
         self._bins: deque[tuple[int, float, float]] = deque(maxlen=BINS)  # (bin, device time, least delay)
         self._arrivals: deque[tuple[int, int, float]] = deque(maxlen=ARRIVALS)  # (first, last, received_at)
 
     def push(self, block: SampleBlock) -> None:
-        if block.received_at is None:
-            return
-        self._arrivals.append((block.first, block.last, block.received_at))
-        if block.sampled_at is None:
-            return
-        first, at = self._anchor = self._anchor or (block.first, block.sampled_at)
-        if block.first > first and block.sampled_at > at:
-            self._rate = (block.first - first) / (block.sampled_at - at)
+        if block.received_at is not None:
+            self._arrivals.append((block.first, block.last, block.received_at))
+
+    def hear(self, frame: Arrival) -> None:
+        first, at = self._anchor = self._anchor or (frame.first, frame.sampled_at)
+        if frame.first > first and frame.sampled_at > at:
+            self._rate = (frame.first - first) / (frame.sampled_at - at)
         if self._rate is None:  # the first frame alone does not tell how fast the patch samples
             return
-        last_at = block.sampled_at + (block.last - block.first) / self._rate
-        self._lower(int(block.received_at // BIN_S), last_at, block.received_at - last_at)
+        last_at = frame.sampled_at + (frame.last - frame.first) / self._rate
+        self._lower(int(frame.heard_at // BIN_S), last_at, frame.heard_at - last_at)
 
     def at(self, sample: int) -> Clock:
         received = next((r for a, b, r in reversed(self._arrivals) if a <= sample <= b), None)
@@ -62,7 +73,7 @@ class ClockEstimator:
         offset, drift, error = self._line()
         fs = self._rate / (1 + drift)
         return Clock(
-            utc_0=offset + (1 + drift) * device - first / fs,
+            utc_0=self._wall() + offset + (1 + drift) * device - first / fs,
             fs=fs,
             error_s=round(error + LINK_S, 3),
             quality="arrival",

@@ -9,6 +9,7 @@ them is on its way.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sqlite3
 import time
@@ -24,6 +25,7 @@ from edge.recorder import Recorder
 from models.commands import Answer, Command, Mark, PullRange, body_of, decode, encode
 from models.ecg import Marker
 from models.errors import AnyEcgError, DeliveryError, PayloadError
+from models.ranges import Pulled
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +36,7 @@ HOUR_S = 3600
 REST_S = 10.0  # after the outbox could not be written
 ON_THE_WAY = 60  # messages; beyond, a pull waits
 SOURCE = "symptom"  # of the marker
-LATE = "The moment had passed: what was recorded around it is sent, and is not analysed."
+LATE = "The moment had passed: what was recorded around it is sent; it is analysed where an episode holds it."
 NOTHING = "Nothing of it was recorded here."
 GONE = "What was recorded of it has made room for what is newer."
 
@@ -54,8 +56,6 @@ class Commands:
         self._box, self._db = box, box.db
         self._intake, self._recorder, self._recorded = intake, recorder, recorded
         self._say = say
-        self._called: set[tuple[str, int]] = set()  # marks the segmenter has, by command and boot
-        self._pulling: dict[str, list[Stretch]] = {}  # what there was to send when a pull began, by command
         self._sent: dict[str, int] = {}  # outbox sequence when the last of a pull was stored, by command
         self._asked_at: dict[str, float] = {}  # when the recorder is asked next for a mark without its patch
 
@@ -128,7 +128,7 @@ class Commands:
         """Kept first: whoever asks again hears the same."""
         payload = encode(answer)
         self._db.table("commands").update(answer.id, {"answer": payload})
-        for held in (self._pulling, self._sent, self._asked_at):
+        for held in (self._sent, self._asked_at):
             held.pop(answer.id, None)
         self._say(dev, payload)
 
@@ -146,8 +146,10 @@ class Commands:
             return await self._mark_away(row, at)
         boot = (intake.newest.patch_id, intake.newest.boot_id)
         if not intake.ended:
+            if row["calls_at"] is not None and row["boot_id"] == boot[1]:
+                return None  # the segmenter has it, also after a kill: the clock may say otherwise by now
             sample = intake.sample_at(at)
-            if sample is None or (row["id"], boot[1]) in self._called:
+            if sample is None:
                 return None
             call = intake.mark(sample)
             if call is not None:
@@ -173,7 +175,6 @@ class Commands:
     def _note(self, me: str, boot: tuple[str, int], sample: int, call: int) -> None:
         """On the disk before the segmenter can act on it: this thread decides no window in between."""
         self._db.table("commands").update(me, {"boot_id": boot[1], "sample": sample, "calls_at": call})
-        self._called.add((me, boot[1]))
         marker = Marker(patch_id=boot[0], boot_id=boot[1], first=sample, source=SOURCE)
         self._recorder.push(marker, self._intake.clock.at)
 
@@ -193,9 +194,7 @@ class Commands:
         if self._box.depth("range") > ON_THE_WAY:
             return None
         pull = PullRange.model_validate_json(row["body"])
-        if row["id"] not in self._pulling:
-            self._pulling[row["id"]] = await asyncio.to_thread(self._pieces, row["dev"], pull)
-        pieces = self._pulling[row["id"]]
+        pieces = await self._begun(row, pull)
         if not pieces:
             return _nothing(row["id"], self._recorded.gone(row["dev"], pull))
         if row["reached"] < len(pieces):
@@ -204,12 +203,38 @@ class Commands:
         if self._box.holds_range(self._sent.setdefault(row["id"], self._box.counter("sequence"))):
             return None
         gone = self._recorded.gone(row["dev"], pull)
+        if refused := self._refused(row, pieces, pull.resolution):
+            reason = f"The cloud refused {refused} of the minutes: they are kept at the edge."
+            return Answer(id=row["id"], state="refused", reason=reason, told={"evicted": gone})
         return Answer(id=row["id"], state="done", told={"stretches": _told(pieces), "evicted": gone})
+
+    async def _begun(self, row: Row, pull: PullRange) -> list[Stretch]:
+        """What there was to send when the pull began, on the disk: after a kill it may be less."""
+        if row["pieces"] is None:
+            pieces = await asyncio.to_thread(self._pieces, row["dev"], pull)
+            kept = json.dumps([(boot_id, first, last) for (_, boot_id), first, last in pieces])
+            row |= {"pieces": kept, "reached": 0}
+            self._db.table("commands").update(row["id"], {"pieces": kept, "reached": 0})
+        return [((row["dev"], boot_id), first, last) for boot_id, first, last in json.loads(row["pieces"])]
+
+    def _refused(self, row: Row, pieces: list[Stretch], resolution: int) -> int:
+        """How many minutes of a pull the cloud would not have."""
+        return sum(
+            one.resolution == resolution
+            and any(boot[1] == one.boot_id and first <= one.first <= last for boot, first, last in pieces)
+            for one in self._box.dead_ranges(row["dev"], row["came_at"])
+        )
 
     async def _send(self, row: Row, piece: Stretch, pull: PullRange, number: int) -> None:
         """Through the outbox."""
-        made = await asyncio.to_thread(lambda: list(minutes(self._recorded, piece, pull.resolution)))
+        made = await asyncio.to_thread(self._made, piece, pull)
         self._box.commit_pulled(made, row["id"], number + 1)
+
+    def _made(self, piece: Stretch, pull: PullRange) -> list[Pulled]:
+        """None of a boot that has left since the pull began, where the answer tells its times as evicted."""
+        if pull.begin is not None and piece[0] not in self._recorded.boots():
+            return []
+        return list(minutes(self._recorded, piece, pull.resolution))
 
     def _pieces(self, dev: str, pull: PullRange) -> list[Stretch]:
         """What there is of it, in hours of sample index, as the recorder's files are."""

@@ -96,11 +96,13 @@ class Stretch:
 
 
 def listed(recorded: Recorded, say: Say) -> dict[str, Any]:
-    """Every boot that the disk holds, and what had to leave."""
+    """Every boot of which the disk holds samples, and what had to leave."""
     boots = []
     for boot in recorded.boots():
         say(f"patch {boot[0]}, boot {boot[1]}")
         held = recorded.held(boot)
+        if held is None:
+            continue
         boots.append(
             {
                 "patch_id": boot[0],
@@ -187,7 +189,8 @@ def _samples(recorded: Recorded, boot: Boot, begin: Moment, end: Moment) -> tupl
 def _there(recorded: Recorded, boot: Boot, asked: tuple[int, int]) -> Iterator[SampleBlock | Gap]:
     """What was asked, less what lies before and after all that is held."""
     held = recorded.extent(boot)
-    return recorded.read(boot, max(asked[0], held[0]), min(asked[1], held[1]))
+    if held is not None:
+        yield from recorded.read(boot, max(asked[0], held[0]), min(asked[1], held[1]))
 
 
 def _said(items: Iterable[SampleBlock | Gap], say: Say) -> Iterator[SampleBlock | Gap]:

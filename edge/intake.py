@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from edge.clock import ClockEstimator
 from edge.segments import Decided, Screen, Segmenter, SegmenterState
-from models.ecg import Clock, PatchStatus, RecordingEnd, SampleBlock, StreamItem
+from models.ecg import Arrival, Clock, PatchStatus, RecordingEnd, SampleBlock, StreamItem
 from models.verdicts import Screening
 
 Restore = Callable[[str, int], SegmenterState | None]
@@ -57,6 +57,9 @@ class Intake:
         out = self._turn_to(boot) if boot != self.boot else []
         if isinstance(item, PatchStatus):
             self.status = item
+            return out
+        if isinstance(item, Arrival):
+            self.clock.hear(item)
             return out
         if isinstance(item, SampleBlock):
             self.clock.push(item)

@@ -17,7 +17,7 @@ from pathlib import Path
 from edge.segments import SegmenterState
 from models.ecg import Segment
 from models.errors import DeliveryError
-from models.ranges import Pulled, encode_range
+from models.ranges import Pulled, decode_range, encode_range
 from models.sqlite import Database, Migrations, connect
 from models.verdicts import TrendRow
 from models.wire import Kind, encode_row, encode_segment
@@ -58,6 +58,12 @@ def _add_commands(db: Database) -> None:
         f"create table commands ({columns}, came_at real not null, answer blob, boot_id integer,"
         " sample integer, calls_at integer, reached integer not null default 0)"
     )
+
+
+@migrations(name="0004")
+def _add_pieces(db: Database) -> None:
+    """What a pull had to send when it began; `reached` counts these, and of a pull without them nothing."""
+    db.execute("alter table commands add column pieces text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +190,13 @@ class Outbox:
     def dead(self, kind: Kind = "seg") -> int:
         """Set aside because the cloud refused them."""
         return self._held("dead", kind)
+
+    def dead_ranges(self, dev: str, since: float) -> list[Pulled]:
+        """Those of a patch that were set aside since then (Unix seconds)."""
+        where = "kind = 'range' and dev = ? and at >= ?"
+        return [
+            decode_range(row["payload"])[0] for row in self._db.table("dead").rows_where(where, [dev, since])
+        ]
 
     def counter(self, name: str) -> int:
         """`sequence`, `acknowledged` or `uplink_bytes`, since this outbox was created."""

@@ -9,11 +9,10 @@ import numpy as np
 
 from edge.recorded import Boot, Recorded
 from edge.records import Head
-from edge.trend import MINUTE_HOPS
 from models.commands import PullRange
 from models.ecg import Clock, Counts, Gap, Mask, SampleBlock, mask_to_spans, read_only
 from models.ranges import GapSpan, Pulled, reduced
-from models.signals.windows import grid
+from models.signals.windows import minute_of
 
 Stretch = tuple[Boot, int, int]  # samples, both included
 
@@ -31,13 +30,14 @@ def stretches(recorded: Recorded, patch_id: str, pull: PullRange) -> list[Stretc
         assert pull.begin is not None
         assert pull.end is not None
         first, end = recorded.sample_at(boot, pull.begin), recorded.sample_at(boot, pull.end)
-        if first is None or end is None:
+        known = recorded.known(boot)
+        if first is None or end is None or known is None:
             continue
-        low, high = recorded.known(boot)
+        low, high = known
         if first > high or end <= low:
             continue
         fs = recorded.head(boot).fs
-        begin, after = _minutes(max(first, low), fs)[0], _minutes(min(end - 1, high), fs)[1]
+        begin, after = minute_of(max(first, low), fs)[0], minute_of(min(end - 1, high), fs)[1]
         found.append((boot, max(begin, low), min(after - 1, high)))
     return found
 
@@ -112,13 +112,5 @@ class _Minute:
         )
 
 
-def _minutes(sample: int, fs: float) -> tuple[int, int]:
-    """First sample of the minute that holds the sample, and of the next one; as rows of the trend begin."""
-    number = int(sample // (60 * fs))
-    while grid(MINUTE_HOPS * (number + 1), fs) <= sample:
-        number += 1
-    return grid(MINUTE_HOPS * number, fs), grid(MINUTE_HOPS * (number + 1), fs)
-
-
 def _last(at: int, last: int, fs: float) -> int:
-    return min(last, _minutes(at, fs)[1] - 1)
+    return min(last, minute_of(at, fs)[1] - 1)

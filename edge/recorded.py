@@ -19,7 +19,7 @@ from models.ecg import Clock, Gap, GapReason, Marker, SampleBlock, read_only
 from models.errors import PayloadError, RecordingError
 from models.wire import decompress
 
-SETTLED_S = 600.0  # a clock made of backfill alone is as late as that was; live samples soon put it right
+SETTLED_S = 600.0  # a clock is unknown until live frames come, and better known after some minutes of them
 
 Boot = tuple[str, int]  # patch_id, boot_id
 Told = tuple[int, int, GapReason]  # first, last, why nothing is there
@@ -63,27 +63,30 @@ class Recorded:
                 return head
         raise RecordingError(f"{self.folder} holds nothing of patch {boot[0]}, boot {boot[1]}.")
 
-    def extent(self, boot: Boot) -> tuple[int, int]:
-        """The first and the last sample that are there."""
+    def extent(self, boot: Boot) -> tuple[int, int] | None:
+        """The first and the last sample that are there; None where only gaps and markers are left."""
         mine = self._pages(boot)
-        return self._edge(mine, min), self._edge(mine[::-1], max)
+        first, last = self._edge(mine, min), self._edge(mine[::-1], max)
+        return None if first is None or last is None else (first, last)
 
-    def known(self, boot: Boot) -> tuple[int, int]:
+    def known(self, boot: Boot) -> tuple[int, int] | None:
         """The first and the last sample that are there, or were before they were evicted."""
         gone = [one for one in self.evicted() if one.boot == boot_key(*boot)]
         ends = [end for one in gone for end in (one.first, one.last) if end is not None]
-        ends += self.extent(boot)
-        return min(ends), max(ends)
+        ends += self.extent(boot) or ()
+        return (min(ends), max(ends)) if ends else None
 
-    def held(self, boot: Boot) -> Held:
-        """Looks at every file of the boot: about 10 ms an hour."""
+    def held(self, boot: Boot) -> Held | None:
+        """None where no sample is left. Looks at every file of the boot: about 10 ms an hour."""
         mine = self._pages(boot)
         found = [self._scan(page) for page in mine]
-        first, last = self.extent(boot)
+        there = self.extent(boot)
+        if there is None:
+            return None
         return Held(
             head=next(one.head for one in reversed(found) if one.head),
-            first=first,
-            last=last,
+            first=there[0],
+            last=there[1],
             samples=sum(record.count for one in found for record in one.samples),
             files=len(mine),
             size=sum(one.end for one in found),
@@ -188,12 +191,12 @@ class Recorded:
             begin, end = spans[0][0], spans[-1][1]
             yield Gap(patch_id=boot[0], boot_id=boot[1], first=begin, count=end - begin, reason=reason)
 
-    def _edge(self, in_order: list[Page], edge: Callable[[Iterable[int]], int]) -> int:
+    def _edge(self, in_order: list[Page], edge: Callable[[Iterable[int]], int]) -> int | None:
         for _, of_hour in groupby(in_order, key=lambda page: page.hour):
             samples = [record for page in of_hour for record in self._scan(page).samples]
             if samples:
                 return edge(sample for record in samples for sample in (record.first, record.last))
-        raise RecordingError(f"{self.folder} holds no sample.")
+        return None
 
     def _pages(self, boot: Boot) -> list[Page]:
         """In the order of their samples."""

@@ -100,7 +100,7 @@ class Scan:
         return [record for record in self.records if record.kind is Kind.SAMPLES]
 
     def utc(self, sample: int) -> float | None:
-        """Unix seconds of a sample by the last clock; one made of backfill alone is as late as that was."""
+        """Unix seconds of a sample by the last clock, which knows best."""
         utcs = (record.clock.utc(sample) for record in reversed(self.records))
         return next((utc for utc in utcs if utc is not None), None)
 

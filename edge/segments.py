@@ -140,14 +140,15 @@ class Segmenter:
     def mark(self, sample: int) -> int | None:
         """A marker that may be late: the next window opens an episode for it, or prolongs the open one.
 
-        Returns the sample whose window does; None where no episode reaches so far back any more.
+        Returns the sample whose window does; None where no episode reaches so far back any more, or the part
+        of the open one that holds it has left.
         """
         state = self.state
         if self._ring is None or state.origin is None:
             return None
         reach = grid(state.hop, self._head.fs) - round(LEAD_IN_S * self._head.fs)
         if state.episode is not None:
-            reach = min(reach, state.episode.first)
+            reach = state.episode.part_first
         if sample < max(reach, state.origin):
             return None
         call = max(sample, state.processed + 1)

@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from models.ecg import Clock, Mask, Window, row_id, spans_to_mask
-from models.signals.windows import HOP_S, WINDOW_S, grid
+from models.signals.windows import HOP_S, WINDOW_S, minute_of
 from models.verdicts import Screening, Seen, TrendRow
 
-MINUTE_HOPS = round(60 / HOP_S)
 COUNTED_S = (WINDOW_S + HOP_S) / 2  # of a window: beyond, the next one counts
 RR_BEATS = 8  # intervals whose mean is a rate
 SAME_BEAT_S = 0.1  # two windows place one beat less than this apart
@@ -53,9 +52,9 @@ class Trend:
         until = window.last + 1 if ends else window.first + round(COUNTED_S * window.fs)
         rows = []
         while self.state.counted < until:
-            minute = _minute_after(self.state.first, window.fs)
-            self._count(window, screening, min(until, minute))
-            if self.state.counted == minute or (ends and self.state.counted == until):
+            after = minute_of(self.state.first, window.fs)[1]
+            self._count(window, screening, min(until, after))
+            if self.state.counted == after or (ends and self.state.counted == until):
                 rows.append(self._row(window.fs, screening.model))
         return rows
 
@@ -137,12 +136,6 @@ class Trend:
             model=model,
             clock=Clock(),
         )
-
-
-def _minute_after(sample: int, fs: float) -> int:
-    """The first multiple of 60 s beyond a sample."""
-    hop = MINUTE_HOPS * (int(sample // (60 * fs)) + 1)
-    return grid(hop, fs) if grid(hop, fs) > sample else grid(hop + MINUTE_HOPS, fs)
 
 
 def _seconds(samples: int, fs: float) -> float:

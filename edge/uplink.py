@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 import secrets
 import socket
@@ -29,6 +30,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edge.outbox import Outbox
 from models.errors import DeliveryError, PayloadError
 from models.wire import Kind, Root, pack, topic, unpack
+
+logger = logging.getLogger(__name__)
 
 WINDOW = 8  # on the way
 ROOM = 4  # of it, that rows of the trend leave to a segment
@@ -74,6 +77,7 @@ class Uplink:
         self._flights: dict[str, Flight] = {}
         self._client: mqtt.Client | None = None
         self._dev: str | None = None
+        self._why = ""  # what is wrong with the broker
 
     def notify(self) -> None:
         """Something is in the outbox."""
@@ -99,17 +103,26 @@ class Uplink:
     async def run(self) -> None:
         patience = BACKOFF_S[0]
         while True:
-            with contextlib.suppress(OSError, TimeoutError):
+            try:
                 async with self._connected() as lost:
                     patience = BACKOFF_S[0]
                     await self._send_until(lost)
+            except (OSError, TimeoutError) as error:
+                self._tell(str(error) or f"no answer for {CONNECT_S:.0f} s")
             await asyncio.sleep(patience * random.uniform(0.5, 1.0))
             patience = min(patience * 2, BACKOFF_S[1])
+
+    def _tell(self, why: str) -> None:
+        """What is wrong with the broker, "" where nothing is: said when it changes."""
+        if why != self._why:
+            logger.warning("the broker %s:%d: %s", self._host, self._port, why or "all is well again")
+        self._why = why
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[asyncio.Event]:
         """A fresh client, subscribed to its acknowledgements; yields the event of its loss."""
         loop, ready, lost = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+        refused: list[str] = []
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"anyecg-edge-{self._site}-{secrets.token_hex(4)}",
@@ -118,17 +131,23 @@ class Uplink:
         )
 
         def on_connect(c: mqtt.Client, _u: Any, _f: Any, code: ReasonCode, _p: Properties | None) -> None:
-            if not code.is_failure:
+            if code.is_failure:
+                refused.append(str(code))
+            else:
                 asked = self._topic(self._site, "+", "cmd")
                 c.subscribe([(self._topic(self._site, "+", "ack"), 1), (asked, 1), (self._cloud_state, 1)])
+
+        def on_subscribe(_c: mqtt.Client, _u: Any, _m: int, codes: list[ReasonCode], _p: Any) -> None:
+            refused.extend(f"a subscription is refused: {code}" for code in codes if code.is_failure)
+            loop.call_soon_threadsafe(ready.set)
 
         def on_message(_c: mqtt.Client, _u: Any, message: mqtt.MQTTMessage) -> None:
             loop.call_soon_threadsafe(self._hear, message.topic, bytes(message.payload))
 
         client.on_connect = on_connect
         client.on_message = on_message
-        client.on_subscribe = _signal(loop, ready)
-        client.on_disconnect = _signal(loop, lost)
+        client.on_subscribe = on_subscribe
+        client.on_disconnect = _signal(loop, lost, ready)
         client.on_socket_open = _no_delay
         if self._tls:
             client.tls_set_context(ssl.create_default_context())
@@ -140,6 +159,9 @@ class Uplink:
         client.loop_start()
         try:
             await asyncio.wait_for(ready.wait(), CONNECT_S)
+            if lost.is_set():
+                raise ConnectionError(*refused[:1] or ["it ends the connection"])
+            self._tell("".join(refused[:1]))
             if self._dev is not None:
                 client.publish(
                     self._topic(self._site, self._dev, "state"), pack({"state": "online"}), 1, retain=True
@@ -214,11 +236,12 @@ def _read(payload: bytes) -> dict[str, Any]:
         return {}
 
 
-def _signal(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> Callable[..., None]:
-    """A callback of paho's thread that sets an event of the loop."""
+def _signal(loop: asyncio.AbstractEventLoop, *events: asyncio.Event) -> Callable[..., None]:
+    """A callback of paho's thread that sets events of the loop."""
 
     def signal(*_: object) -> None:
-        loop.call_soon_threadsafe(event.set)
+        for event in events:
+            loop.call_soon_threadsafe(event.set)
 
     return signal
 

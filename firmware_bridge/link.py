@@ -49,6 +49,7 @@ class Event(NamedTuple):
     kind: Kind
     data: bytearray
     received_at: float  # Unix seconds
+    heard_at: float  # monotonic seconds
 
 
 class PatchLink:
@@ -137,12 +138,13 @@ class PatchLink:
 
     def _enqueue(self, kind: Kind) -> Callable[[Any, bytearray], None]:
         def on_notification(_characteristic: Any, data: bytearray) -> None:
+            now = time.monotonic()
             if kind is Kind.FRAME:
-                self.heard = time.monotonic()
+                self.heard = now
                 if len(self._inbox) >= self._size:
                     self.overflowed += 1
                     return
-            self._inbox.append(Event(kind, data, time.time()))
+            self._inbox.append(Event(kind, data, time.time(), now))
             self._something.set()
 
         return on_notification

@@ -2,7 +2,7 @@
 
     async with PatchSession("208") as session:
         async for item in session:  # SampleBlock | Gap | Marker | PatchStatus | RecordingEnd, in sample order
-            ...
+            ...  # and an Arrival of each live frame, at once
 
 The same code runs on the platform's Bluetooth (`backend=None`) and on the virtual radio.
 """
@@ -19,7 +19,7 @@ from types import TracebackType
 
 from bleak.exc import BleakError
 
-from firmware_bridge.codecs.openecg import Frame
+from firmware_bridge.codecs.openecg import Flag, Frame
 from firmware_bridge.codecs.openecg_control import (
     BackfillDone,
     End,
@@ -32,7 +32,7 @@ from firmware_bridge.codecs.openecg_control import (
 from firmware_bridge.link import INBOX, Event, Kind, LinkLostError, PatchLink
 from firmware_bridge.radio import PLATFORM, Backend, find
 from firmware_bridge.reassembly import MAX_HOLE_S, Reassembly
-from models.ecg import PatchStatus, StreamItem
+from models.ecg import Arrival, PatchStatus, StreamItem
 from models.errors import PayloadError, RadioError
 
 logger = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ TICK_S = 0.25
 SILENCE_S, SILENT_FRAMES = 3.0, 4  # the watchdog: without a frame for the longer of the two, the link is dead
 FAST_TRIES = 4  # 0.1-1 s apart; then 1 -> 30 s
 SLOWEST_S = 30.0
+LIVE_FIRST = 2  # live frames of a boot, from which its clock is known, before anything is asked again
 
 ResumeFrom = Callable[[str, int], int | None]
 
@@ -72,6 +73,7 @@ class PatchSession:
         self._max_hole_s = max_hole_s
         self._inbox = inbox
         self._reassembly: Reassembly | None = None
+        self._live = 0  # frames of this boot
         self._failures = 0
         self._ready: deque[StreamItem] = (
             deque()
@@ -127,6 +129,7 @@ class PatchSession:
         known = self._reassembly
         if known is None or (known.patch_id, known.info.boot_id) != boot:
             self._ready += known.flush() if known else []
+            self._live = 0
             self._reassembly = Reassembly(
                 link.patch_id,
                 link.info,
@@ -135,7 +138,7 @@ class PatchSession:
             )
         link.heard = time.monotonic()
         await link.send(Range())
-        await self._on_event(link, Event(Kind.STATUS, link.status, time.time()))
+        await self._on_event(link, Event(Kind.STATUS, link.status, time.time(), link.heard))
 
     async def _step(self, link: PatchLink) -> None:
         """What the next moment brings; asks for what is missing; LinkLostError when the watchdog bites."""
@@ -144,8 +147,8 @@ class PatchSession:
             await self._on_event(link, event)
         now = time.monotonic()
         self._ready += self._reassembly.tick(now)
-        ask = self._reassembly.wanted(now)
-        if ask:
+        told = self._live >= LIVE_FIRST or self._reassembly.ended
+        if told and (ask := self._reassembly.wanted(now)):
             logger.info("asking the patch again for samples %d to %d", ask.first, ask.last)
             await link.send(ask)
         self._watch(link, now)
@@ -170,7 +173,23 @@ class PatchSession:
         if (frame.boot_low, frame.cfg_id) != (info.boot_id & 0xFF, info.cfg_id):
             raise LinkLostError("the patch began anew")
         self._failures = 0
+        if not frame.flags & Flag.BACKFILL:
+            self._live += 1
+            self._ready.append(self._arrival(frame, event.heard_at))
         self._ready += self._reassembly.push(frame, event.received_at)
+
+    def _arrival(self, frame: Frame, heard_at: float) -> Arrival:
+        assert self._reassembly
+        info = self._reassembly.info
+        first = frame.sequence * info.n
+        return Arrival(
+            patch_id=self._reassembly.patch_id,
+            boot_id=info.boot_id,
+            first=first,
+            last=first + frame.counts.shape[1] - 1,
+            sampled_at=frame.device_us / 1e6,
+            heard_at=heard_at,
+        )
 
     async def _on_indication(self, link: PatchLink, data: bytearray) -> None:
         assert self._reassembly

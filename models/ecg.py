@@ -121,6 +121,18 @@ class PatchStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A live frame as it came; its samples leave in a block once all before them are there, or given up."""
+
+    patch_id: str
+    boot_id: int
+    first: int
+    last: int
+    sampled_at: float  # the patch's own monotonic clock at `first`, seconds
+    heard_at: float  # this computer's, which nobody sets, seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingEnd:
     """The source's own end (end of a recording, the patch's STOP indication): the only thing that flushes."""
 
@@ -129,7 +141,7 @@ class RecordingEnd:
     last: int
 
 
-StreamItem = SampleBlock | Gap | Marker | PatchStatus | RecordingEnd
+StreamItem = SampleBlock | Gap | Marker | PatchStatus | Arrival | RecordingEnd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from firmware_bridge.session import PatchSession
 from firmware_bridge.sim.bleak_backend import bumble_backend, close_radio
 from firmware_bridge.sim.link import Shape
 from firmware_bridge.sim.simulate import simulation
-from models.ecg import Segment, Window
+from models.ecg import PatchStatus, SampleBlock, Segment, StreamItem, Window
 from models.recordings import Recording, RecordingSource, make_recording
 from models.verdicts import Quality, Screening
 from models.wire import decode_segment
@@ -68,11 +68,17 @@ def box(tmp_path: Path) -> Iterator[Outbox]:
 
 
 async def take_in(
-    recording: Recording, box: Outbox, *, speed: float, ring_s: float = 900.0, shape: Shape | None = None
+    recording: Recording,
+    box: Outbox,
+    *,
+    speed: float = 1.0,
+    epoch: float | None = None,
+    ring_s: float = 900.0,
+    shape: Shape | None = None,
 ) -> Intake:
     """`monitor()` from the patch's first sample until its recording has ended."""
     intake = Intake(flags_all, box.restore)
-    async with simulation(recording, speed=speed, ring_s=ring_s, shape=shape) as running:
+    async with simulation(recording, speed=speed, epoch=epoch, ring_s=ring_s, shape=shape) as running:
         async with PatchSession(backend=bumble_backend(running.port)) as patch:
             task = asyncio.ensure_future(monitor(patch, intake, box, lambda: None))
             async with asyncio.timeout(90):
@@ -99,6 +105,61 @@ async def test_the_live_segments_are_those_of_the_replay(box: Outbox) -> None:
     utc = clock.utc(live[-1].last)
     assert utc is not None
     assert abs(time.time() - utc) < 5
+
+
+async def test_what_is_fetched_at_first_contact_is_stamped_with_the_time_at_which_it_was(box: Outbox) -> None:
+    began = time.time() - 98.0
+    await take_in(ramp(108), box, epoch=began)
+    parts = stored(box)
+    assert parts[0].first == 0
+    for part in parts:
+        utc = part.clock.utc(part.last)
+        assert utc is not None
+        assert part.clock.error_s is not None
+        assert abs(utc - (began + part.last / FS)) < part.clock.error_s
+
+
+async def test_a_clock_that_is_set_puts_neither_parts_nor_marks_hours_away(
+    box: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, intake = time.time, Intake(flags_all, box.restore)
+    seen: list[tuple[float, float]] = []  # seconds ahead of the newest sample: a mark of now, a part's clock
+    async with simulation(ramp(60), speed=5) as running:
+        async with PatchSession(backend=bumble_backend(running.port)) as patch:
+            task = asyncio.ensure_future(monitor(patch, intake, box, lambda: None))
+            async with asyncio.timeout(30):
+                while intake.newest is None or intake.newest.last < 10 * FS:
+                    await asyncio.sleep(0.05)
+                monkeypatch.setattr(time, "time", lambda: real() + 3 * 3600)
+                while intake.newest.last < 55 * FS:
+                    now, last = intake.sample_at(time.time()), intake.newest.last
+                    utc = intake.clock.at(last).utc(last)
+                    assert now is not None
+                    assert utc is not None
+                    seen.append(((now - last) / FS, time.time() - utc))
+                    await asyncio.sleep(0.2)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await close_radio(running.port)
+    assert len(seen) > 3
+    assert all(0 <= ahead < 10 and 0 <= late < 2 for ahead, late in seen), seen
+
+
+async def test_where_a_boot_began_is_on_disk_from_its_first_samples_on(box: Outbox) -> None:
+    first, second = ramp(1), make_recording("ramp", FS, ["II"], np.zeros((1, 250), dtype=np.int32), [5.0])
+
+    async def source() -> AsyncIterator[StreamItem]:
+        for recording in (first, second):
+            for item in RecordingSource(recording).blocks():
+                if isinstance(item, SampleBlock):
+                    yield item
+
+    commits: list[None] = []
+    await monitor(source(), Intake(flags_all, box.restore), box, lambda: commits.append(None))
+    states = [box.restore(one.patch_id, one.boot_id) for one in (first, second)]
+    assert [state and state.origin for state in states] == [0, 0]
+    assert len(commits) == 2  # once each, however many blocks
 
 
 async def test_a_cut_within_the_ring_loses_nothing(box: Outbox) -> None:
@@ -140,6 +201,26 @@ async def test_30_s_of_silence_are_noticed_and_the_source_is_not_disturbed() -> 
 
     got = [item async for item in _noticing_silence(slow(), 0.1)]  # type: ignore[arg-type]
     assert got == [1, None, None, 2]
+
+
+async def test_a_patch_that_connects_again_and_again_and_sends_no_frame_is_silent() -> None:
+    block = next(i for i in RecordingSource(ramp(1)).blocks() if isinstance(i, SampleBlock))
+    status = PatchStatus(
+        patch_id="p", boot_id=1, battery_mv=4000, lead_off=frozenset(), ring_first=0, ring_last=0, overruns=0
+    )
+
+    async def knocking() -> AsyncIterator[StreamItem]:
+        yield block
+        for _ in range(12):
+            await asyncio.sleep(0.05)
+            yield status
+        yield block
+        yield status
+
+    got = [item async for item in _noticing_silence(knocking(), 0.25)]
+    assert [item for item in got if item is not None] == [block, *12 * [status], block, status]
+    assert None in got[: got.index(block, 1)]
+    assert got[-2:] == [block, status]
 
 
 async def test_a_killed_monitor_goes_on_from_the_saved_state(tmp_path: Path) -> None:

@@ -8,25 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.clock import ClockEstimator
-from models.ecg import Clock, SampleBlock
+from models.ecg import Arrival, Clock, SampleBlock
 
 FS, N, T0 = 250.0, 60, 1_700_000_000.0
 
 
-def frame(first: int, *, rate: float, ppm: float, delay: float) -> SampleBlock:
+def frame(first: int, *, rate: float, ppm: float, delay: float) -> Arrival:
     """A frame of a patch whose clock runs `ppm` fast and takes `rate` samples a second of its time."""
-    sampled_at = first / rate
     real = T0 + (first + N - 1) / rate / (1 + ppm * 1e-6)
-    return SampleBlock(
+    return Arrival(
         patch_id="p",
         boot_id=1,
         first=first,
-        fs=FS,
-        leads=("II",),
-        counts=np.zeros((1, N), dtype=np.int32),
-        uv_per_count=(1.0,),
-        received_at=real + delay,
-        sampled_at=sampled_at,
+        last=first + N - 1,
+        sampled_at=first / rate,
+        heard_at=real + delay,
     )
 
 
@@ -34,10 +30,10 @@ def listen(
     minutes: float, *, rate: float = FS, ppm: float = 0.0, seed: int = 0
 ) -> tuple[ClockEstimator, int]:
     rng = np.random.default_rng(seed)
-    clock, first = ClockEstimator(), 0
+    clock, first = ClockEstimator(wall=lambda: 0.0), 0
     while first < minutes * 60 * rate:
         delay = 0.02 + rng.exponential(0.04) + (2.0 if rng.random() < 0.02 else 0.0)
-        clock.push(frame(first, rate=rate, ppm=ppm, delay=delay))
+        clock.hear(frame(first, rate=rate, ppm=ppm, delay=delay))
         first += N
     return clock, first
 
@@ -65,15 +61,34 @@ def test_backfill_after_an_outage_does_not_move_the_clock() -> None:
     clock, end = listen(1)
     before = clock.at(end - 1).utc(end)
     for first in range(end, end + 100 * N, N):  # a minute late, all at once
-        clock.push(frame(first, rate=FS, ppm=0, delay=60.0))
+        clock.hear(frame(first, rate=FS, ppm=0, delay=60.0))
     assert clock.at(end - 1).utc(end) == pytest.approx(before, abs=1e-3)
+
+
+def test_a_computer_whose_clock_is_set_tells_the_new_time_at_once() -> None:
+    ahead = [0.0]
+    clock = ClockEstimator(wall=lambda: ahead[0])
+    for first in range(0, round(600 * FS), N):
+        clock.hear(frame(first, rate=FS, ppm=0, delay=0.02))
+    for ahead[0] in (0.0, 3 * 3600.0, -7.0, 0.3):
+        assert clock.at(0).utc(1000) == pytest.approx(T0 + ahead[0] + 1000 / FS, abs=0.05)
 
 
 def test_the_arrival_of_the_last_sample_is_remembered() -> None:
     clock, _ = listen(0.1)
-    block = frame(N, rate=FS, ppm=0, delay=0.5)
+    counts = np.zeros((1, N), dtype=np.int32)
+    block = SampleBlock(
+        patch_id="p",
+        boot_id=1,
+        first=N,
+        fs=FS,
+        leads=("II",),
+        counts=counts,
+        uv_per_count=(1.0,),
+        received_at=T0,
+    )
     clock.push(block)
-    assert clock.at(2 * N - 1).received_at == block.received_at
+    assert clock.at(2 * N - 1).received_at == T0
 
 
 def test_a_recording_keeps_the_clock_of_its_header() -> None:

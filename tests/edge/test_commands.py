@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,15 +16,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge import commands as commands_module
+from edge.agent import heartbeat
 from edge.commands import GONE, LATE, NOTHING, Commands
+from edge.export import Format, Moment, export, listed
 from edge.intake import Intake
-from edge.outbox import Outbox
+from edge.outbox import REJECTIONS, Outbox, migrations
 from edge.recorded import Recorded
 from edge.recorder import Recorder
 from edge.records import pages
 from models.commands import Answer, Command, decode, encode
 from models.ecg import Clock, Gap, GapReason, RecordingEnd, SampleBlock, Segment, Window, make_id, read_only
 from models.ranges import Pulled, decode_range, reduced
+from models.sqlite import connect
 from models.verdicts import Quality, Screening
 from models.wire import decode_segment
 
@@ -60,11 +64,11 @@ def second(number: int, boot: int = 1) -> SampleBlock:
 class Edge:
     """An edge without its uplink, as it is after a start; what it answers is in `said`."""
 
-    def __init__(self, folder: Path, later: list[Edge] | None = None) -> None:
+    def __init__(self, folder: Path, later: list[Edge] | None = None, late_s: float = 0.0) -> None:
         self.folder, self.said = folder, list[Answer]()
         self.later: list[Edge] = [] if later is None else later
         self.box = Outbox(folder / "outbox.db", "home")
-        clock = Clock(utc_0=NOW, fs=FS, quality="recording")
+        clock = Clock(utc_0=NOW + late_s, fs=FS, quality="recording")
         self.intake = Intake(quiet, self.box.restore, clock, marks=self.box.marks)
         self.recorder = Recorder(folder / "recorder", 10_000_000, headroom=0)
         self.recorded = Recorded(folder / "recorder")
@@ -116,10 +120,10 @@ class Edge:
     def parts(self) -> list[Segment]:
         return [decode_segment(pending.payload)[0] for pending in self.box.oldest(1000)]
 
-    def killed(self) -> Edge:
-        """Another process at the same place."""
+    def killed(self, late_s: float = 0.0) -> Edge:
+        """Another process at the same place, whose clock says so much more."""
         self.close()
-        again = Edge(self.folder, self.later)
+        again = Edge(self.folder, self.later, late_s)
         self.later.append(again)
         return again
 
@@ -180,6 +184,23 @@ async def test_a_mark_whose_window_has_gone_opens_at_the_next_one_and_is_in_its_
     assert [answer.state for answer in edge.said] == ["done"]
 
 
+async def test_a_mark_in_an_open_episode_is_in_its_part_or_is_sent_as_a_range(edge: Edge) -> None:
+    edge.hear(0, 100)
+    await edge.ask("mark", {"at": NOW + 99.5}, "first")
+    edge.hear(100, 122)
+    await edge.ask("mark", {"at": NOW + 80.0}, "left")  # part 0 has
+    await edge.ask("mark", {"at": NOW + 121.5}, "open")
+    edge.hear(122, 140)
+    await edge.work()
+    told = {a.id: (a.told["how"], a.told.get("sample")) for a in edge.said}
+    assert told == {
+        make_id("first"): ("episode", 4975),
+        make_id("left"): ("range", None),
+        make_id("open"): ("episode", 6075),
+    }
+    assert [m for part in edge.parts() for m in part.markers] == [4975, 6075]
+
+
 async def test_a_mark_further_back_is_the_stretch_around_it_from_the_recorder(edge: Edge) -> None:
     edge.hear(0, 400)
     await edge.ask("mark", {"at": NOW + 200.0})
@@ -225,6 +246,21 @@ async def test_a_killed_edge_forgets_no_mark_and_opens_one_episode_for_it(edge: 
     await third.work()
     assert [(opened_by, markers) for _, _, opened_by, markers in marked(third)] == [("marker", [99.5])]
     assert [a.state for a in again.said + third.said] == ["done"]
+
+
+@pytest.mark.parametrize("late_s", [227.0, 0.1, -0.1])
+async def test_a_mark_noted_before_a_kill_stays_where_it_was_whatever_the_clock_says_then(
+    edge: Edge, late_s: float
+) -> None:
+    edge.hear(0, 100)
+    await edge.ask("mark", {"at": NOW + 99.5})
+    again = edge.killed(late_s)
+    again.hear(55, 100)
+    await again.work()
+    again.hear(100, 111)
+    await again.work()
+    assert [(opened_by, markers) for _, _, opened_by, markers in marked(again)] == [("marker", [99.5])]
+    assert [(a.state, a.told["how"]) for a in again.said] == [("done", "episode")]
 
 
 async def test_a_mark_is_not_lost_where_its_window_is_decided_at_once_after_a_kill(edge: Edge) -> None:
@@ -351,6 +387,30 @@ async def test_a_boot_of_which_nothing_is_left_is_not_called_unrecorded(edge: Ed
     assert answer.told == {"stretches": [], "evicted": [[first.from_utc, first.from_utc + 10]]}
 
 
+async def test_a_boot_of_which_a_gap_alone_is_left_stands_in_nobodys_way(edge: Edge) -> None:
+    edge.hear(3590, 3600)
+    edge.recorder.store()
+    edge.push(Gap(patch_id="p", boot_id=1, first=180_000, count=2500, reason=GapReason.TOO_LONG))
+    edge.recorder.store()
+    edge.hear(3700, 3730, boot=2)
+    edge.recorder.store()
+    edge.recorder.close()
+    assert edge.recorder._shelf.evict("the budget is used up")
+    assert [boot for _, boot in edge.recorded.boots()] == [1, 2]
+    assert [one["boot_id"] for one in listed(edge.recorded, lambda _: None)["boots"]] == [2]
+    body = {"begin": NOW + 3500, "end": NOW + 3750, "resolution": 1}
+    await edge.ask("pull-range", body, "pull")
+    sent = {(one.boot_id, one.first, one.last, one.held) for one in pulled(edge)}
+    assert sent == {(1, 179_500, 179_999, 0), (2, 185_000, 185_999, 1000), (2, 186_000, 186_499, 500)}
+    assert {str(why) for one in pulled(edge) for _, _, why in one.gaps} == {"evicted"}
+    begin, end = (Moment(NOW + s, absolute=True) for s in (3500, 3750))
+    out = edge.folder / "rec"
+    (span,) = export(edge.recorded, begin, end, out, edge.recorded.boots(), Format.WFDB, lambda _: None)[
+        "spans"
+    ]
+    assert (span["boot_id"], span["first"], span["last"]) == (2, 185_000, 186_499)
+
+
 async def test_a_day_that_was_nowhere_recorded_is_refused_and_a_stretch_too_long_too(edge: Edge) -> None:
     edge.hear(0, 20)
     await edge.ask("pull-range", {"begin": NOW - 9e4, "end": NOW - 8e4, "resolution": 25}, "before")
@@ -383,6 +443,83 @@ async def test_a_pull_goes_on_after_a_kill_and_leaves_room_for_what_an_alert_wai
     assert [a.state for a in again.said] == ["done"]
     assert [(one.first, one.last) for one in first] == sorted({(one.first, one.last) for one in first})
     assert (first[0].first, first[-1].last) == (0, 7210 * FS - 1)
+
+
+async def test_a_pull_goes_on_where_it_was_though_a_boot_left_the_disk_beside_a_kill(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands_module, "ON_THE_WAY", 0)
+    edge.hear(3580, 3620)  # two hours of sample index, two pieces
+    edge.recorder.store()
+    edge.hear(3700, 3730, boot=2)
+    await edge.ask("pull-range", {"begin": NOW + 3500, "end": NOW + 3750, "resolution": 1}, "pull")
+    assert [(one.boot_id, one.first) for one in pulled(edge)] == [(1, 179_000)]
+    edge.box.acknowledge(pulled(edge)[0].id, 0)
+    edge.recorder.close()
+    assert edge.recorder._shelf.evict("the budget is used up")
+    assert edge.recorder._shelf.evict("the budget is used up")
+    again = edge.killed()
+    assert [boot for _, boot in again.recorded.boots()] == [2]
+    sent = []
+    for _ in range(4):
+        await again.work()
+        sent += [(one.boot_id, one.first, one.held) for one in pulled(again)]
+        for one in pulled(again):
+            again.box.acknowledge(one.id, 0)
+    assert sent == [(2, 185_000, 1000), (2, 186_000, 500)]
+    (answer,) = again.said
+    assert (answer.state, answer.told["evicted"][0][0]) == ("done", NOW + 3580)
+
+
+async def test_a_pull_that_an_older_edge_began_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.db"
+    old = connect(path)
+    migrations.apply(old, stop_before="0004")
+    body = json.dumps({"boot_id": 1, "first": 0, "last": 999, "resolution": 1})
+    row = {
+        "id": make_id("pull"),
+        "dev": "p",
+        "kind": "pull-range",
+        "body": body,
+        "came_at": 1.0,
+        "reached": 1,
+    }
+    old.table("commands").insert(row)
+    old.close()
+    edge = Edge(tmp_path)
+    try:
+        edge.hear(0, 20)
+        edge.recorder.store()
+        await edge.work()
+        assert [(one.first, one.last) for one in pulled(edge)] == [(0, 999)]
+        assert edge.said == []
+    finally:
+        edge.close()
+
+
+async def test_a_pull_of_which_the_cloud_refused_a_minute_is_not_done_until_it_is_asked_again(
+    edge: Edge,
+) -> None:
+    edge.hear(0, 130)
+    body = {"begin": NOW, "end": NOW + 130, "resolution": 1}
+    await edge.ask("pull-range", body, "pull")
+    taken, refused, _ = pulled(edge)
+    for _ in range(REJECTIONS):
+        edge.box.reject(refused.id, "hash")
+    edge.box.acknowledge(taken.id, 0)
+    await edge.work()
+    assert edge.said == []
+    edge.box.acknowledge(pulled(edge)[0].id, 0)
+    await edge.work()
+    assert [(a.state, "stretches" in a.told) for a in edge.said] == [("refused", False)]
+    assert "refused 1 of the minutes" in edge.said[0].reason
+    assert heartbeat(edge.intake, edge.box)["range_refused"] == 1
+    await asyncio.sleep(0.01)
+    await edge.ask("pull-range", body, "again")
+    for one in pulled(edge):
+        edge.box.acknowledge(one.id, 0)
+    await edge.work()
+    assert [a.state for a in edge.said] == ["refused", "done"]
 
 
 @settings(max_examples=60, deadline=None)

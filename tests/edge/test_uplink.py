@@ -164,6 +164,44 @@ async def test_a_refused_segment_is_set_aside_and_the_others_go_on(broker: Any, 
     assert set(cloud.came) == set(ids)
 
 
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "edge.uplink"]
+
+
+async def test_why_the_broker_is_not_reached_is_said_when_it_changes(
+    broker: Any, box: Outbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(uplink_module, "BACKOFF_S", (0.05, 0.1))
+    broker.kill()
+    tries = 0
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal tries
+        tries += 1
+        await reader.read(100)
+        if tries < 4:
+            writer.write(bytes([0x20, 3, 0, 0x86, 0]))  # CONNACK: bad user name or password
+            await reader.read(100)
+        elif tries < 7:
+            writer.write(bytes([0x20, 3, 0, 0, 0]))
+            mid = (await reader.read(200))[2:4]
+            writer.write(bytes([0x90, 6, *mid, 0, 1, 0x87, 1]))  # SUBACK: one is not authorized
+            await asyncio.sleep(0.2)
+        writer.close()
+
+    async with sending(box, broker.url):
+        await asyncio.sleep(1)
+        async with await asyncio.start_server(refuse, "127.0.0.1", broker.port):
+            await until(lambda: tries > 9)
+        await until(lambda: not warnings(caplog)[-1].endswith("it ends the connection"))
+        broker.start()
+        await until(lambda: warnings(caplog)[-1].endswith("all is well again"))
+    said = warnings(caplog)
+    whys = ["Connection refused", "Bad user name or password", "refused: Not authorized", "it ends"]
+    assert [next((why for why in whys if why in one), one) for one in said[:4]] == whys
+    assert len(said) < 9
+
+
 async def test_a_killed_broker_costs_no_segment(broker: Any, box: Outbox) -> None:
     ids = fill(box, 40)
     half = threading.Event()

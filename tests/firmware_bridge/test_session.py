@@ -27,7 +27,7 @@ from firmware_bridge.session import PatchSession
 from firmware_bridge.sim.bleak_backend import bumble_backend, close_radio
 from firmware_bridge.sim.link import Shape
 from firmware_bridge.sim.simulate import Simulation, simulation, windows
-from models.ecg import Gap, GapReason, Marker, PatchStatus, RecordingEnd, SampleBlock, StreamItem
+from models.ecg import Arrival, Gap, GapReason, Marker, PatchStatus, RecordingEnd, SampleBlock, StreamItem
 from models.errors import RadioError, UsageError
 from models.recordings import Recording, RecordingSource
 
@@ -290,7 +290,7 @@ async def test_a_patch_that_began_anew_is_a_new_boot(ramp, check_stream, free_po
     assert not any(isinstance(item, RecordingEnd) for item in before)  # it lost power, it did not end
     lengths = [item.last + 1 - item.first for item in before if isinstance(item, SampleBlock | Gap)]
     assert np.array_equal(
-        np.cumsum([0, *lengths])[:-1], [i.first for i in before if not isinstance(i, PatchStatus)]
+        np.cumsum([0, *lengths])[:-1], [i.first for i in before if not isinstance(i, PatchStatus | Arrival)]
     )
 
 
