@@ -101,14 +101,17 @@ class Uplink:
             self._client.publish(self._topic(self._site, dev, "answer"), answer, qos=1)
 
     async def run(self) -> None:
-        patience = BACKOFF_S[0]
+        patience, before = BACKOFF_S[0], ""
         while True:
             try:
                 async with self._connected() as lost:
                     patience = BACKOFF_S[0]
                     await self._send_until(lost)
             except (OSError, TimeoutError) as error:
-                self._tell(str(error) or f"no answer for {CONNECT_S:.0f} s")
+                why = str(error) or f"no answer for {CONNECT_S:.0f} s"
+                if why == before:  # once is no news: an edge may start before its broker
+                    self._tell(why)
+                before = why
             await asyncio.sleep(patience * random.uniform(0.5, 1.0))
             patience = min(patience * 2, BACKOFF_S[1])
 
