@@ -32,7 +32,7 @@ from models.anyecg.chat.tokenizer import PAD, Tokenizer, learn
 from models.errors import UsageError
 from models.training import DEVICE, Muon, adamw, claim, fit
 
-VERSION = "2"
+VERSION = "3"
 STAGES = (0, 1, 2, 3)
 GROUP = (
     8  # batches drawn together and sorted by length: little padding, and a batch depends on its step alone
@@ -54,12 +54,11 @@ class Round(BaseModel):
 
 
 ROUNDS = (
-    Round(stage=0, steps=1000),
-    Round(stage=1, steps=100, replayed=0.5),
-    Round(stage=2, steps=450, replayed=0.5),
-    Round(stage=3, steps=450, replayed=0.5),
-    Round(stage=3, steps=1300, replayed=0.875),
-    Round(stage=3, steps=2000, replayed=0.625, withheld=0.8),
+    Round(stage=0, steps=1800, rate=3e-3, optimiser="muon"),
+    Round(stage=1, steps=32, replayed=0.5, optimiser="muon"),
+    Round(stage=2, steps=72, replayed=0.5, optimiser="muon"),
+    Round(stage=3, steps=360, replayed=0.75, withheld=0.7, rate=2e-3, optimiser="muon"),
+    Round(stage=3, steps=150, replayed=0.5, withheld=0.4, rate=1.5e-3, optimiser="muon"),
 )
 
 

@@ -78,7 +78,7 @@ def test_reports_of_readings_are_one_json_object(command: Callable[..., Any], tr
     assert found["counts"]["strips"] == 2
     assert found["runs"]["served"]["evidence"]["served"]["unsupported_numbers"] == 0
     assert found["runs"]["zeroed"]["report"]["abstained"] == 1.0
-    assert found["models"]["chat"].startswith("anyecg-chat-small/2 ")
+    assert found["models"]["chat"].startswith("anyecg-chat-small/3 ")
     assert out.count("\n") == 1
 
 

@@ -90,7 +90,7 @@ def test_what_was_trained_can_be_served_and_says_what_it_learned_from(tmp_path: 
     net = train_small(tmp_path, draw, RECIPE, texts(), "the data's hash")
     chat = Small(tmp_path)
     assert chat.metadata["data_sha256"] == "the data's hash"
-    assert chat.model.startswith("anyecg-chat-small/2 ")
+    assert chat.model.startswith("anyecg-chat-small/3 ")
     given = draw(1, 1, 5)[0]
     lines = chat.ask(chat.prompt(given.ecgs, given.evidence), "How fast?", allow=lambda _: "measure RATE")
     assert next(lines) == "measure RATE"
