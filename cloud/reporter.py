@@ -130,10 +130,10 @@ class _Writer(threading.Thread):
 
 
 def _written(draft: Draft, answer: Answer) -> Written:
-    if answer.plan != PLAN:
-        return _template(draft, ASTRAY)
     if not answer.finished:  # in its time or in its tokens
         return _template(draft, LATE)
+    if answer.plan != PLAN:
+        return _template(draft, ASTRAY)
     for sentence in answer.written:
         held = check(sentence, answer.plan, [draft.evidence])
         if not held.supported:
