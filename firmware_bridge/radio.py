@@ -64,6 +64,7 @@ async def find(patch: str | None, timeout_s: float, backend: Backend) -> BLEDevi
 
     A killed process leaves BlueZ connected; the patch then advertises nothing and only adopting it helps.
     """
+    unlisted: Exception | None = None
     if backend.client is None:
         try:
             adapter = await BleakAdapter.get()
@@ -71,8 +72,7 @@ async def find(patch: str | None, timeout_s: float, backend: Backend) -> BLEDevi
                 if _is(patch, device, device.name):
                     return device
         except (BleakError, NotImplementedError, OSError) as error:
-            # Not every platform lists connected devices, and without an adapter the scan below says so.
-            logger.info("connected patches cannot be listed, scanning instead: %r", error)
+            unlisted = error  # not every platform lists them; without an adapter the scan below says so
     with _bluetooth():
         async with BleakScanner(service_uuids=[SERVICE], backend=backend.scanner) as scanner:
             with contextlib.suppress(TimeoutError):
@@ -80,6 +80,8 @@ async def find(patch: str | None, timeout_s: float, backend: Backend) -> BLEDevi
                     async for device, adv in scanner.advertisement_data():
                         if SERVICE in adv.service_uuids and _is(patch, device, adv.local_name):
                             return device
+    if unlisted is not None:
+        logger.warning("the patch does not advertise, and connected ones cannot be listed: %r", unlisted)
     return None
 
 

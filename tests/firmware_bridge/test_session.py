@@ -22,7 +22,7 @@ from firmware_bridge.codecs.openecg_control import (
     parse_indication,
 )
 from firmware_bridge.link import Kind, LinkLostError, PatchLink
-from firmware_bridge.radio import find, scan
+from firmware_bridge.radio import Backend, find, scan
 from firmware_bridge.session import PatchSession
 from firmware_bridge.sim.bleak_backend import bumble_backend, close_radio
 from firmware_bridge.sim.link import Shape
@@ -314,6 +314,19 @@ async def test_scanning_names_the_patch(ramp):
         (sighting,) = await scan(0.5, bumble_backend(running.port))
     assert sighting.name == "ramp"
     assert sighting.address.count(":") == 5
+
+
+async def test_connected_patches_that_cannot_be_listed_are_told_where_none_advertises(
+    ramp, monkeypatch, tmp_path, caplog
+):
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/nothing")
+    async with patch(ramp(10)) as running:
+        platform = Backend(scanner=bumble_backend(running.port).scanner)  # its connections, the virtual radio
+        assert await find("ramp", 5.0, platform) is not None
+        assert caplog.messages == []
+        assert await find("another", 0.3, platform) is None
+    (said,) = (record.getMessage() for record in caplog.records if record.name == "firmware_bridge.radio")
+    assert said.startswith("the patch does not advertise, and connected ones cannot be listed: ")
 
 
 async def test_the_control_point_answers_a_time_ping_and_refuses_what_it_cannot(ramp):
