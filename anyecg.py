@@ -70,7 +70,7 @@ EXTRAS = {  # of pyproject.toml, by what a command misses first
     **dict.fromkeys(("bumble", "iotcore"), "sim"),
 }
 TRAINED = ("screener.onnx", "dense.onnx", "beats.onnx", "rhythm.onnx")  # of a training's folder
-TOKENIZER_TEXTS = 1500  # conversations that a new tokenizer is learned from
+TOKENIZER_TEXTS = 6000  # conversations that a new tokenizer is learned from
 
 app = typer.Typer(
     help=f"ECG from a patch to a nurse's alert. {WORDING}",

@@ -6,6 +6,7 @@ counted once and nothing is torn where the edge began a new episode. Where no pa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -13,13 +14,18 @@ import numpy as np
 
 from cloud.analyst import EpisodeAnalyst
 from cloud.config import RuleConfig
-from models.anyecg.chat.eyes import Eyes, Signal
+from models.anyecg.chat.eyes import Eyes, Floats, Signal
 from models.anyecg.chat.readings import Reading
 from models.anyecg.evidence import Evidence, Span, evidence_of
-from models.anyecg.localizer import Localizer
+from models.anyecg.labels import BEATS
+from models.anyecg.localizer import RHYTHM_S, Localizer
 from models.ecg import Mask, Segment, mask_to_spans, read_only
 from models.errors import RecordingError
 from models.verdicts import Finding
+
+RHYTHMS_HEARD = ("AFIB", "VF")
+CHANCES = (*BEATS, *RHYTHMS_HEARD)  # how likely the localizer held each: a content token's last numbers
+LOUD = 4.0  # a certainty, among channels that vary by 1
 
 
 def read(
@@ -46,10 +52,11 @@ def read(
     analyst = EpisodeAnalyst(localizer)
     _fold(analyst, held, rules or [analyst.rules] * len(held))
     seen, inside = signal(held, bounds), whole(held[0], held[-1])
+    tokens = eyes.see(*seen)
     lacks = max(0.0, inside[0] - bounds[0]) + max(0.0, bounds[1] - inside[1])
     return Reading(
         evidence=facts(analyst, held[0], bounds, place=place, date=date, missing=seen[3], lacks_s=lacks),
-        features=eyes.see(*seen),
+        features=np.hstack([tokens, LOUD * _chances(analyst, held[0], bounds[0], len(tokens))]),
         record=held[0].patch_id,
         patient=held[0].patch_id,
         findings=found(analyst),
@@ -119,6 +126,24 @@ def signal(parts: Sequence[Segment], bounds: Span) -> Signal:
             microvolts[:, here] = part.microvolts[:, inside]
             missing[here] = part.missing[inside]
     return microvolts, fs, leads, missing
+
+
+def _chances(analyst: EpisodeAnalyst, head: Segment, begin: float, seconds: int) -> Floats:
+    """(second, CHANCES): the highest chance in each second from `begin` on, also of what stayed below its
+    threshold and is no finding; 0 where nothing was read."""
+    fs = head.fs
+    heard = [
+        (b.r / fs, label, chance) for b in analyst.beats if b.readable for label, chance in b.chances.items()
+    ]
+    for label in RHYTHMS_HEARD:
+        steps = enumerate(analyst.rhythm[label])
+        heard += [(head.first / fs + (step + 0.5) * RHYTHM_S, label, chance) for step, chance in steps]
+    out = np.zeros((seconds, len(CHANCES)), dtype=np.float32)
+    for at, label, chance in heard:
+        second, column = math.floor(at - begin), CHANCES.index(label)
+        if 0 <= second < seconds:
+            out[second, column] = max(out[second, column], chance)
+    return out
 
 
 def between(parts: Iterable[Segment], first: int, last: int) -> Iterator[Segment]:

@@ -10,7 +10,7 @@ import pytest
 
 from cloud.analyst import EpisodeAnalyst
 from cloud.config import RuleConfig
-from cloud.reading import between, found, read
+from cloud.reading import CHANCES, LOUD, between, found, read
 from edge.intake import Intake
 from edge.screening import WindowScreener
 from models.anyecg.chat.eyes import Eyes
@@ -57,6 +57,22 @@ def test_a_reading_holds_what_the_analyst_said(
     assert [f.label for f in reading.findings].count("V") == ventricular.count
     assert (facts.start, facts.end, facts.leads) == (0.0, 60.0, excerpt.leads)
     assert len(reading.features) == 60
+
+
+def test_what_the_eyes_see_is_followed_by_the_localizers_chances_of_each_second(
+    reading: Reading, excerpt: Recording, network: Localizer
+) -> None:
+    chances = dict(zip(CHANCES, reading.features[:, -len(CHANCES) :].T / LOUD, strict=True))
+    first = strip(excerpt, 60)
+    microvolts = (first.counts * np.asarray(first.uv_per_count)[:, None]).astype(np.float32)
+    found = network.run(microvolts, first.fs, first.leads)
+    ventricular = {int(at) for at, label in reading.evidence.beats if label == "V"}
+    assert ventricular
+    assert set(np.flatnonzero(chances["V"] >= network.thresholds["V"])) >= ventricular
+    assert (chances["N"] > 0).sum() >= 55  # a beat in nearly every second
+    assert all(0 <= row.min() <= row.max() <= 1 for row in chances.values())
+    of_seconds = found.rhythm[:120, 0].reshape(60, 2).max(axis=1)
+    assert np.corrcoef(chances["AFIB"], of_seconds)[0, 1] > 0.5
 
 
 def test_beyond_five_minutes_one_analyst_counts_everything_once(

@@ -19,7 +19,7 @@ import numpy as np
 
 from models.anyecg.chat.held import allowed
 from models.anyecg.chat.plans import ECTOPIC, Plan, parse
-from models.anyecg.chat.prompt import text
+from models.anyecg.chat.prompt import dates, text
 from models.anyecg.chat.readings import Reading
 from models.anyecg.chat.runtime import Chat, Rule, UnfinishedError
 from models.anyecg.chat.wording import REPORT
@@ -55,9 +55,8 @@ class Consultation:
         self.ecgs = tuple(reading.evidence for reading in readings)
         self._chat = chat
         self._state = chat.prompt([r.features for r in readings], [text(e) for e in self.ecgs])
-        dated = len(readings) > 1 and any(e.date for e in self.ecgs)  # a question may name one by its date
         unseen = [np.zeros((1, r.features.shape[1]), dtype=np.float32) for r in readings]
-        self._meaning = chat.prompt(unseen, None) if chat.apart and not dated else None
+        self._meaning = chat.prompt(unseen, dates(self.ecgs)) if chat.apart else None
 
     def answer(self, question: str, within_s: float | None = None) -> Answer:
         """Complete and in the template's order; after `within_s` seconds the template says the rest."""

@@ -20,7 +20,7 @@ from models.anyecg.chat.answers import UNSEEN, answer, unseen
 from models.anyecg.chat.asking import Asker
 from models.anyecg.chat.eyes import Floats
 from models.anyecg.chat.invented import Placed, altered, invented
-from models.anyecg.chat.prompt import LONGEST, text
+from models.anyecg.chat.prompt import LONGEST, dates, text
 from models.anyecg.chat.readings import Reading
 from models.anyecg.evidence import Evidence
 from models.errors import UsageError
@@ -85,8 +85,8 @@ class Corpus:
         return [self._conversation(stage, rng, withheld) if stage else self._meant(rng) for rng in dice]
 
     def texts(self, size: int, *seed: int) -> Iterator[str]:
-        """What is written in `size` conversations of stage 3, for a tokenizer to learn."""
-        for conversation in self.draw(STAGES[-1], size, *seed):
+        """What is written in `size` conversations, half of them questions alone, for a tokenizer to learn."""
+        for conversation in (*self.draw(0, size // 2, *seed), *self.draw(STAGES[-1], size // 2, *seed)):
             yield from conversation.evidence or ()
             yield from (line for turn in conversation.turns for line in turn)
 
@@ -97,7 +97,7 @@ class Corpus:
         asked = (asker.draw(rng) for _ in range(MEANT))
         return Conversation(
             ecgs=tuple(np.zeros((1, self._width), dtype=np.float32) for _ in ecgs),
-            evidence=None,
+            evidence=dates([ecg.evidence for ecg in ecgs]),
             turns=tuple((question, str(plan)) for plan, question in asked),
         )
 

@@ -111,10 +111,19 @@ def text(evidence: Evidence) -> str:
     probabilities and their threshold, and where the paper's answer would place them.
     """
     known = [lead for lead in evidence.leads if lead in LEADS]
-    date = evidence.date if evidence.date and re.fullmatch(DATE, evidence.date) else ""
     bounds = f"{_short(evidence.start)}-{_short(evidence.end)}"
-    head = " ".join([str(len(evidence.leads)), *known, bounds, date]).strip()
+    head = " ".join([str(len(evidence.leads)), *known, bounds, _date(evidence)]).strip()
     return "\n".join([head, *(_line(evidence, fact) for fact in evidence.facts), *_together(evidence)])
+
+
+def dates(ecgs: Sequence[Evidence]) -> tuple[str, ...] | None:
+    """All that a question's meaning may hang on: a date for each of several ECGs, None where none has one."""
+    known = tuple(_date(ecg) for ecg in ecgs)
+    return known if len(ecgs) > 1 and any(known) else None
+
+
+def _date(ecg: Evidence) -> str:
+    return ecg.date if ecg.date and re.fullmatch(DATE, ecg.date) else ""
 
 
 def one_line(written: str) -> str:

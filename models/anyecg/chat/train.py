@@ -32,7 +32,7 @@ from models.anyecg.chat.tokenizer import PAD, Tokenizer, learn
 from models.errors import UsageError
 from models.training import DEVICE, Muon, adamw, claim, fit
 
-VERSION = "3"
+VERSION = "4"
 STAGES = (0, 1, 2, 3)
 GROUP = (
     8  # batches drawn together and sorted by length: little padding, and a batch depends on its step alone

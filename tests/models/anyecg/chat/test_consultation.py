@@ -11,6 +11,7 @@ import pytest
 
 from models.anyecg.chat.answers import answer
 from models.anyecg.chat.consultation import UNCLEAR, Answer, Consultation, abstained, wanted
+from models.anyecg.chat.invented import Placed
 from models.anyecg.chat.plans import Plan
 from models.anyecg.chat.readings import Reading
 from models.anyecg.chat.runtime import UnfinishedError
@@ -73,21 +74,24 @@ class Apart(Speaker):
 
     apart = True
 
-    def prompt(self, ecgs: Sequence[Any], evidence: Sequence[str] | None) -> tuple[int, int]:
-        return len(ecgs), 0 if evidence is None else len(evidence)
+    def prompt(self, ecgs: Sequence[Any], evidence: Sequence[str] | None) -> tuple[str, ...]:
+        return tuple(evidence or ())
 
     def ask(self, state: Any, question: str, *, until: float | None, allow: Any = None) -> Iterator[str]:
-        if state[1]:
-            yield from super().ask(state, question, allow=allow, until=until)
+        if state in ((), ("", "2024-05-01")):
+            yield "count V b" if state else "count V"
         else:
-            yield "count V"
+            yield from super().ask(state, question, allow=allow, until=until)
 
 
-def test_a_model_that_can_understands_a_question_whatever_was_found(ecg: Evidence) -> None:
-    plan = Plan("count", "V")
-    said = answer(plan, [ecg])
-    reading = Reading(evidence=ecg, features=np.zeros((5, 4), np.float32), record="r", patient="p")
-    asked = Consultation(Apart(["measure RATE", *said]), [reading])  # type: ignore[arg-type]
+@pytest.mark.parametrize("dated", [False, True])
+def test_a_model_that_can_understands_a_question_whatever_was_found(ecg: Evidence, *, dated: bool) -> None:
+    other = Placed(1, 0.0, "2024-05-01").of(ecg)
+    ecgs, plan = ([ecg, other], Plan("count", "V", "b")) if dated else ([ecg], Plan("count", "V"))
+    said = answer(plan, ecgs)
+    features = np.zeros((5, 4), np.float32)
+    readings = [Reading(evidence=e, features=features, record="r", patient="p") for e in ecgs]
+    asked = Consultation(Apart(["measure RATE", *said]), readings)  # type: ignore[arg-type]
     found = asked.answer("How many PVCs?")
     assert (found.plan, found.sentences, found.written) == (plan, said, said)
     assert tuple(asked.stream("How many PVCs?")) == said

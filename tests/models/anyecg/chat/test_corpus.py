@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 import numpy as np
@@ -14,6 +15,7 @@ from models.anyecg.chat.names import ASSESSED
 from models.anyecg.chat.plans import SUBJECTS, Plan, parse
 from models.anyecg.chat.prompt import LONGEST, lay_out, text
 from models.anyecg.chat.readings import Reading
+from models.anyecg.chat.slots import DATE
 from models.anyecg.chat.tokenizer import learn
 from models.anyecg.evidence import QUANTITIES, Evidence
 from models.anyecg.grounding import check
@@ -111,7 +113,10 @@ def test_before_all_stages_questions_are_answered_by_their_plans_of_ecgs_that_ar
 ) -> None:
     drawn = corpus.draw(0, 100, 0)
     assert all(parse(said) for c in drawn for _, said in c.turns)
-    assert all(c.evidence is None and not any(ecg.any() for ecg in c.ecgs) for c in drawn)
+    assert not any(ecg.any() for c in drawn for ecg in c.ecgs)
+    shown = [c.evidence for c in drawn if c.evidence is not None]  # their dates: a question may go by one
+    assert 20 < len(shown) < 60
+    assert all(len(dates) > 1 and all(re.fullmatch(f"({DATE})?", date) for date in dates) for dates in shown)
     assert {len(c.ecgs) for c in drawn} == {1, 2, 3, 4, 5, 6}
 
 
