@@ -195,6 +195,21 @@ def tenure(memory: Memory, patch_id: str, utc: float) -> tuple[float, float]:
     )
 
 
+def stay(memory: Memory, patch_id: str, utc: float) -> tuple[float, float]:
+    """As `tenure`, whatever the ward: a patient who is moved to another one keeps the patch on."""
+    begin, end = tenure(memory, patch_id, utc)
+    rows = memory.all("select * from assignments where patch_id = ?", patch_id)
+    spans = [(row["patient_id"], row["start_at"], row["end_at"] or EVER) for row in rows]
+    patient = next((of for of, start, _ in spans if start == begin), None)
+    begins = {last: first for of, first, last in spans if of == patient and first < last}
+    ends = {first: last for last, first in begins.items()}
+    while begin in begins:
+        begin = begins[begin]
+    while end in ends:
+        end = ends[end]
+    return begin, end
+
+
 def assignment_of(row: Row) -> Assignment:
     names = ("id", "patch_id", "patient_id", "ward")
     return Assignment(**{name: row[name] for name in names}, start=row["start_at"], end=row["end_at"])

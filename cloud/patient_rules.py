@@ -3,7 +3,8 @@
 Who, when and why stand beside each; nothing is ever changed, a newer row takes an older one's place, and a
 quiet rule ends or is ended. In force for a part are the rules of the moment at which it was committed: an
 episode that is analysed again, by whomever and whenever, calls as it did. They are rules for whom the patch
-was on when they were set, and hold for nothing that it records in other hands.
+was on when they were set, and hold for nothing that it records in other hands. Thresholds go with the patient
+to another ward; what is to be quiet each ward decides itself.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cloud.assignments import tenure
+from cloud.assignments import stay, tenure
 from cloud.audit import Audit
 from cloud.chain import What
 from cloud.config import RuleConfig
@@ -40,15 +41,19 @@ class PatientRules:
             return InForce(thresholds=base)
         begin, end = (sampled_at(row, row[name]) for name in ("first", "last"))
         moment = row["received_at"]
-        since, _ = tenure(self._memory, row["patch_id"], moment if end is None else end)
-        _, until = tenure(self._memory, row["patch_id"], moment if begin is None else begin)
-        return self._in_force(row["patch_id"], moment, (since, until), base)
+        bounds = moment if begin is None else begin, moment if end is None else end
+        return self._in_force(row["patch_id"], moment, bounds, base)
 
     def at(self, patch_id: str, moment: float, base: RuleConfig) -> InForce:
-        return self._in_force(patch_id, moment, tenure(self._memory, patch_id, moment), base)
+        return self._in_force(patch_id, moment, (moment, moment), base)
 
-    def _in_force(self, patch_id: str, moment: float, held: tuple[float, float], base: RuleConfig) -> InForce:
-        own = self._own(patch_id, moment, held)
+    def _in_force(
+        self, patch_id: str, moment: float, bounds: tuple[float, float], base: RuleConfig
+    ) -> InForce:
+        """At a moment, for what was recorded between two."""
+        begin, end = bounds
+        own = self._own(patch_id, moment, bounds)
+        held = tenure(self._memory, patch_id, end)[0], tenure(self._memory, patch_id, begin)[1]
         rows = self._memory.all(
             "select * from quiet_rules where patch_id = ? and since >= ? and since < ?"
             " and since <= ? and until > ? and (ended_at is null or ended_at > ?) order by id",
@@ -70,9 +75,11 @@ class PatientRules:
         return _quiet(row)
 
     def thresholds(self, patch_id: str, moment: float) -> Thresholds | None:
-        return self._own(patch_id, moment, tenure(self._memory, patch_id, moment))
+        return self._own(patch_id, moment, (moment, moment))
 
-    def _own(self, patch_id: str, moment: float, held: tuple[float, float]) -> Thresholds | None:
+    def _own(self, patch_id: str, moment: float, bounds: tuple[float, float]) -> Thresholds | None:
+        begin, end = bounds
+        held = stay(self._memory, patch_id, end)[0], stay(self._memory, patch_id, begin)[1]
         row = self._memory.one(
             "select * from thresholds where patch_id = ? and at >= ? and at < ? and at <= ?"
             " order by id desc limit 1",

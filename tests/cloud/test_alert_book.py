@@ -27,7 +27,7 @@ from models.wire import encode_segment
 
 MakePart = Callable[..., Segment]
 Say = Callable[..., Segment]
-Assign = Callable[[str, float], object]
+Assign = Callable[..., object]
 LOW = Cause(priority=Priority.LOW, label="V", at=10, rule="low")
 MEDIUM = Cause(priority=Priority.MEDIUM, label="AFIB", at=20, rule="medium")
 HIGH = Cause(priority=Priority.HIGH, label="VF", at=30, rule="high")
@@ -91,10 +91,10 @@ def say(store: SqliteStore, make_part: MakePart) -> Say:
 def assign(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> Assign:
     """Puts patch p on a patient from that moment on."""
 
-    def put(patient: str, at: float) -> object:
+    def put(patient: str, at: float, ward: str = "A") -> object:
         with monkeypatch.context() as clock:
             clock.setattr("cloud.assignments.time.time", lambda: at)
-            return Assignments(store).assign(LOCAL, "p", patient, "A")
+            return Assignments(store).assign(LOCAL, "p", patient, ward)
 
     return put
 
@@ -524,6 +524,28 @@ def test_thresholds_end_with_the_hands_that_their_patient_was_in(
     assert [rules.of_part(part.id, base).thresholds.slow_bpm for part in parts] == [34.0, 40.0, 40.0]
     assert rules.at("p", 2000.0, base).thresholds == base
     assert rules.thresholds("p", 2000.0) is None
+
+
+def test_thresholds_go_with_the_patient_to_another_ward_and_what_was_quiet_is_that_wards_own(
+    store: SqliteStore, say: Say, assign: Assign
+) -> None:
+    rules, base = store.patient_rules, RuleConfig()
+    assign("anna", 900.0)
+    own = Thresholds(patch_id="p", own={"slow_bpm": 34}, at=1010.0, who="ann", reason="Anna: athlete")
+    rules.set_thresholds(own, base)
+    say(MEDIUM)
+    suppress(store, hours=100.0)
+    assign("anna", 2000.0, "B")
+    assign("anna", 3000.0, "C")
+    force = [rules.at("p", moment, base) for moment in (1999.0, 2000.0, 3100.0)]
+    assert [(one.thresholds.slow_bpm, len(one.quiet)) for one in force] == [(34.0, 1), (34.0, 0), (34.0, 0)]
+    assign("bert", 4000.0)
+    assign("anna", 5000.0)
+    assert [rules.at("p", moment, base).thresholds.slow_bpm for moment in (3999.0, 4000.0, 5000.0)] == [
+        34.0,
+        40.0,
+        40.0,
+    ]
 
 
 def test_an_alert_of_a_patient_whom_the_patch_has_left_is_not_suppressed_for_the_next(

@@ -44,7 +44,7 @@ class Eyes:
 
     @property
     def width(self) -> int:
-        """Numbers in a content token."""
+        """Numbers of a content token that are seen; the localizer's chances follow (`cloud.reading.CHANCES`)."""
         return len(self._mean)
 
     def see(

@@ -88,20 +88,21 @@ class EcgChat(nn.Module):
         if wanted != seconds or int((flat == self.content).sum()) != sum(seconds):
             raise ValueError(f"Placeholders for ECGs of {wanted} s, but the ECGs given have {seconds} s.")
 
-    def logits(self, ids: Tensor, ecgs: Sequence[Any], keep: Tensor | int = 0) -> Tensor:
-        """(row, token, vocabulary); `keep` limits it to some positions. Rows are padded on the right only:
-        what is causal never sees it."""
-        out = self.llm(inputs_embeds=self.embed(ids, ecgs), use_cache=False, logits_to_keep=keep)
-        return out.logits  # type: ignore[no-any-return]
-
     def forward(self, ids: Tensor, labels: Tensor, ecgs: Sequence[Any]) -> Tensor:
-        """Mean cross-entropy of what follows, over the labelled tokens."""
+        """Mean cross-entropy of what follows, over the labelled tokens: of no others are logits made.
+
+        Rows are padded on the right only: what is causal never sees it.
+        """
         following = nn.functional.pad(labels[:, 1:], (0, 1), value=UNLEARNED)
-        keep = (following != UNLEARNED).any(dim=0).nonzero()[:, 0]
-        logits = self.logits(ids, ecgs, keep).float()
-        return nn.functional.cross_entropy(
-            logits.flatten(0, 1), following[:, keep].flatten(), ignore_index=UNLEARNED
+        learned = following != UNLEARNED
+        out = self.llm(
+            inputs_embeds=self.embed(ids, ecgs),
+            use_cache=False,
+            output_hidden_states=True,
+            logits_to_keep=1,
         )
+        logits = self.llm.get_output_embeddings()(out.hidden_states[-1][learned])
+        return nn.functional.cross_entropy(logits.float(), following[learned])
 
 
 class TorchDecoder:

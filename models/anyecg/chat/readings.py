@@ -37,7 +37,7 @@ class Reading:
     """One ECG as a language model is told and shown it."""
 
     evidence: Evidence
-    features: Floats  # (second, D) content tokens of `models.anyecg.chat.eyes`
+    features: Floats  # (second, D) content tokens: what the eyes see, then the localizer's chances
     record: str  # "mitdb/208"; of a patch its id
     patient: str
     start: float = 0.0  # s of the record at which the strip begins

@@ -12,6 +12,8 @@ round, from which a killed training goes on, and what is shipped: `tokenizer.jso
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import takewhile
@@ -72,6 +74,9 @@ class Recipe(BaseModel):
     batch: int = Field(16, ge=1, description="conversations a step")
     rate: float = Field(1e-3, gt=0, description="highest learning rate")
     threads: int = Field(2, ge=1)
+    accelerated: bool = Field(
+        False, description="bfloat16 and torch.compile, for a processor with AMX and a C++ compiler"
+    )
     shape: Mapping[str, int] = Field(default_factory=dict, description="of `small`, over net.SMALL")
     llm: Path | None = Field(None, description="folder of the language model, for smollm2 and full")
     gguf: str | None = Field(None, description="file in that folder")
@@ -145,10 +150,11 @@ def rounds(
 ) -> EcgChat:
     """The rounds in order, each from where the one before ended; `last` is the last stage wanted."""
     net = None
+    begin = partial(_accelerated, build) if recipe.accelerated else build
     for number, one in enumerate(takewhile(lambda one: one.stage <= last, recipe.rounds)):
         net = fit(
             out / f"round{number}.checkpoint",
-            partial(_learning, build if net is None else partial(_same, net), one.stage),
+            partial(_learning, begin if net is None else partial(_same, net), one.stage),
             Batches(draw, number, recipe, words).loss,
             steps=one.steps,
             seed=recipe.seed + number,
@@ -161,6 +167,15 @@ def rounds(
 
 
 def _same(net: EcgChat) -> EcgChat:
+    return net
+
+
+def _accelerated(build: Callable[[], EcgChat]) -> EcgChat:
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
+        raise UsageError("accelerated = true needs a C++ compiler: install g++, or leave it out of the recipe.")
+    net = build()
+    net.llm.set_attn_implementation("eager")  # in bfloat16 the fused one has a slow way back
+    net.llm.compile(dynamic=True)
     return net
 
 
@@ -191,7 +206,8 @@ class Batches:
         if self._group[0] != number:
             self._group = (number, self._drawn(number))
         ids, labels, ecgs = batch(self._group[1][place], self._words.one(PAD))
-        loss: Tensor = net(ids.to(DEVICE), labels.to(DEVICE), [ecg.to(DEVICE) for ecg in ecgs])
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=self._recipe.accelerated):
+            loss: Tensor = net(ids.to(DEVICE), labels.to(DEVICE), [ecg.to(DEVICE) for ecg in ecgs])
         return loss
 
     def _drawn(self, number: int) -> list[list[Layout]]:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from anyecg import main
+from cloud.reading import CHANCES
 from models.anyecg.chat.batch import EcgRef
 from models.anyecg.chat.corpus import Corpus
 from models.anyecg.chat.eyes import ENCODER, Eyes
@@ -44,7 +45,7 @@ def reading(i: int, width: int) -> Reading:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Readings, and a language model that has hardly learned from them, with the shipped eyes."""
     folder = tmp_path_factory.mktemp("trained")
-    readings = [reading(i, Eyes().width) for i in range(12)]
+    readings = [reading(i, Eyes().width + len(CHANCES)) for i in range(12)]
     seen = np.concatenate([r.features for r in readings]).astype(np.float16)
     np.savez(folder / "readings.npz", features=seen)
     (folder / "readings.jsonl").write_text("".join(json.dumps(_packed(r)) + "\n" for r in readings))

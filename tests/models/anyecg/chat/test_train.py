@@ -90,7 +90,7 @@ def test_what_was_trained_can_be_served_and_says_what_it_learned_from(tmp_path: 
     net = train_small(tmp_path, draw, RECIPE, texts(), "the data's hash")
     chat = Small(tmp_path)
     assert chat.metadata["data_sha256"] == "the data's hash"
-    assert chat.model.startswith("anyecg-chat-small/3 ")
+    assert chat.model.startswith("anyecg-chat-small/4 ")
     given = draw(1, 1, 5)[0]
     lines = chat.ask(chat.prompt(given.ecgs, given.evidence), "How fast?", allow=lambda _: "measure RATE")
     assert next(lines) == "measure RATE"
@@ -105,6 +105,24 @@ def test_it_learns(tmp_path: Path) -> None:
     with torch.no_grad():
         loss, hardly = (Batches(draw, 3, recipe, WORDS).loss(n, 800).item() for n in (net, before))
     assert loss < hardly / 2
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns of itself
+def test_an_accelerated_training_learns_as_another(tmp_path: Path) -> None:
+    recipe = RECIPE.model_copy(update={"rounds": rounds(6, 12, 4, 4)})
+    plain = train_small(tmp_path / "plain", draw, recipe, texts())
+    fast = train_small(tmp_path / "fast", draw, recipe.model_copy(update={"accelerated": True}), texts())
+    with torch.no_grad():
+        losses = [Batches(draw, 3, recipe, WORDS).loss(net, 800).item() for net in (plain, fast)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.03)
+    assert Small(tmp_path / "fast").model.startswith("anyecg-chat-small/")
+
+
+def test_without_a_compiler_it_is_said_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(UsageError, match=r"install g\+\+"):
+        train_small(tmp_path, draw, RECIPE.model_copy(update={"accelerated": True}), texts())
 
 
 def test_another_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
