@@ -44,7 +44,7 @@ class Eyes:
 
     @property
     def width(self) -> int:
-        """Numbers of a content token that are seen; the localizer's chances follow (`cloud.reading.CHANCES`)."""
+        """Numbers of a content token that are seen; the localizer's chances follow (`cloud/reading.py`)."""
         return len(self._mean)
 
     def see(

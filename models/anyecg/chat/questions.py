@@ -16,7 +16,7 @@ from models.anyecg.chat.asked.manner import finished, framed, punctuated, refill
 from models.anyecg.chat.asked.places import Places
 from models.anyecg.chat.asked.subjects import named, quantity, slots
 from models.anyecg.chat.asked.words import arithmetic, everyday, made_up, noise
-from models.anyecg.chat.plans import ECTOPIC, FOUND, QTC, ST, Plan
+from models.anyecg.chat.plans import ECTOPIC, FOUND, QTC, ST, SUBJECTS, Plan
 
 _FORMS = {"ask": 0.44, "clause": 0.18, "tell": 0.16, "noun": 0.08, "note": 0.14}
 _SPECIAL = 0.4  # of the questions for a quantity that has wordings of its own
@@ -27,6 +27,8 @@ _WHOLE = frozenset(
 _BEYOND = 0.25  # of the questions about limits: about what no one here assesses
 _DECLINED = {"treatment": 0.16, "prognosis": 0.14, "other": 0.46, "unclear": 0.24}
 _NEAR = 0.5  # of the questions about other things: asked as one asks about an ECG
+_NEAR_WHOLE = 0.4  # of those that are learned: about all of the thing, not about a part of it
+_NEAR_TASKS = ("report", "findings", "rhythm", "regular", "quality", "about", "measure")
 _MADE_UP = 0.3  # of those, about a thing that does not exist
 _FOUND_TASKS = ("present", "locate", "count", "burden", "when", "sure")
 _COMPARED = ("V", "S", ECTOPIC)
@@ -170,11 +172,30 @@ def _declined(rng: Random, subject: str, part: Part) -> str:
 
 def _near_miss(rng: Random, part: Part) -> str:
     """Asked as one asks about an ECG, about something else: `how many eggs are premature`."""
+    if part == "train" and rng.random() < _NEAR_WHOLE:
+        return _near_miss_of_whole(rng)
     plan = Plan(rng.choice(_FOUND_TASKS), "BEYOND")
     form, template = _template(rng, plan, part)
-    noun = made_up(rng) if rng.random() < _MADE_UP else everyday(rng, part)
+    noun = _no_ecg(rng, part)
     filled = named(rng, f"{noun}{rng.choice(('*', '*', ''))}")
     return _put(rng, form, template, filled, Places(rng, ("a",), (), None), "decline", part)
+
+
+def _near_miss_of_whole(rng: Random) -> str:
+    """`which leads does this cheese have`; a wording that does not name the thing is drawn again."""
+    thing = _no_ecg(rng, "train")
+    while True:
+        task = rng.choice(_NEAR_TASKS)
+        plan = Plan(task, rng.choice(SUBJECTS[task]) if SUBJECTS[task] else None)
+        form, template, filled = _drawn(rng, plan, "train")
+        places = Places(rng, ("a",), (), None, thing)
+        text = _put(rng, form, template, filled, places, "decline", "train")
+        if thing in text.lower():
+            return text
+
+
+def _no_ecg(rng: Random, part: Part) -> str:
+    return made_up(rng) if rng.random() < _MADE_UP else everyday(rng, part)
 
 
 def _fillers(rng: Random, part: Part) -> Mapping[str, str]:

@@ -75,7 +75,7 @@ class Recipe(BaseModel):
     rate: float = Field(1e-3, gt=0, description="highest learning rate")
     threads: int = Field(2, ge=1)
     accelerated: bool = Field(
-        False, description="bfloat16 and torch.compile, for a processor with AMX and a C++ compiler"
+        default=False, description="bfloat16 and torch.compile, for a processor with AMX and a C++ compiler"
     )
     shape: Mapping[str, int] = Field(default_factory=dict, description="of `small`, over net.SMALL")
     llm: Path | None = Field(None, description="folder of the language model, for smollm2 and full")
@@ -172,7 +172,9 @@ def _same(net: EcgChat) -> EcgChat:
 
 def _accelerated(build: Callable[[], EcgChat]) -> EcgChat:
     if shutil.which(os.environ.get("CXX", "g++")) is None:
-        raise UsageError("accelerated = true needs a C++ compiler: install g++, or leave it out of the recipe.")
+        raise UsageError(
+            "accelerated = true needs a C++ compiler: install g++, or leave it out of the recipe."
+        )
     net = build()
     net.llm.set_attn_implementation("eager")  # in bfloat16 the fused one has a slow way back
     net.llm.compile(dynamic=True)

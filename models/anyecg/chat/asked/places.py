@@ -24,6 +24,7 @@ class Places:
     letters: Sequence[str]
     dates: Sequence[str]
     ecg: str | None
+    thing: str = ""  # what is called so instead of an ECG
 
     @property
     def several(self) -> bool:
@@ -77,7 +78,7 @@ class Places:
         return fill(template, {**self._nouns(), "lead": self.rng.choice(_LEADS), **slots})
 
     def _nouns(self) -> dict[str, str]:
-        noun = self.rng.choice(lines(table("frames")["nouns"]["one"]))
+        noun = self.thing or self.rng.choice(lines(table("frames")["nouns"]["one"]))
         count = _NUMBERS.get(len(self.letters), str(len(self.letters)))
         return {"ecg": noun, "ecgs": f"{noun}s", "n": count}
 
