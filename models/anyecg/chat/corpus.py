@@ -27,7 +27,7 @@ from models.errors import UsageError
 
 T = TypeVar("T")
 STAGES = (0, 1, 2, 3)
-MEANT = 8  # questions of a conversation in stage 0
+MEANT = 8  # questions of a conversation in stage 0, or without evidence
 WITHHELD = 0.25  # share of the conversations without evidence, where a round says no other
 ALTERED, INVENTED = 0.2, 0.2  # share of the ECGs, where evidence is given
 TURNS = (0.45, 0.2, 0.12, 0.08, 0.06, 0.04, 0.03, 0.02)  # of one turn, two, ...
@@ -159,8 +159,8 @@ def _fitting(ecgs: list[Ecg]) -> tuple[list[Ecg], int]:
 
 
 def _turns(rng: Random, asker: Asker, room: int) -> Iterator[tuple[str, str]]:
-    """As many as drawn, as far as they fit; one at least."""
-    wanted = rng.choices(range(1, 9), TURNS)[0]
+    """As many as drawn, as far as they fit; one at least. What is seen alone is soon said: many."""
+    wanted = MEANT if asker.withheld else rng.choices(range(1, 9), TURNS)[0]
     wanted = min(wanted, REPORTS) if asker.stage == 1 else wanted
     said = 0
     while not said or (said < wanted and room > 0):

@@ -56,11 +56,12 @@ class Round(BaseModel):
 
 
 ROUNDS = (
-    Round(stage=0, steps=1800, rate=3e-3, optimiser="muon"),
+    Round(stage=0, steps=4300, rate=8e-3, optimiser="muon"),
     Round(stage=1, steps=32, replayed=0.5, optimiser="muon"),
     Round(stage=2, steps=72, replayed=0.5, optimiser="muon"),
-    Round(stage=3, steps=360, replayed=0.75, withheld=0.7, rate=2e-3, optimiser="muon"),
-    Round(stage=3, steps=150, replayed=0.5, withheld=0.4, rate=1.5e-3, optimiser="muon"),
+    Round(stage=3, steps=300, replayed=0.7, withheld=0.7, rate=3e-3, optimiser="muon"),
+    Round(stage=3, steps=160, replayed=0.5, withheld=0.4, rate=2e-3, optimiser="muon"),
+    Round(stage=3, steps=220, replayed=0.3, withheld=0.7, rate=2e-3, optimiser="muon"),
 )
 
 
