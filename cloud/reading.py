@@ -24,7 +24,7 @@ from models.errors import RecordingError
 from models.verdicts import Finding
 
 RHYTHMS_HEARD = ("AFIB", "VF")
-CHANCES = (*BEATS, *RHYTHMS_HEARD)  # how likely the localizer held each: a content token's last numbers
+CHANCES = (*BEATS, *RHYTHMS_HEARD)  # how likely the localizer held each: the end of a content token
 LOUD = 4.0  # a certainty, among channels that vary by 1
 
 
@@ -129,8 +129,8 @@ def signal(parts: Sequence[Segment], bounds: Span) -> Signal:
 
 
 def _chances(analyst: EpisodeAnalyst, head: Segment, begin: float, seconds: int) -> Floats:
-    """(second, CHANCES): the highest chance in each second from `begin` on, also of what stayed below its
-    threshold and is no finding; 0 where nothing was read."""
+    """(second, CHANCES twice): the highest chance in each second from `begin` on, and up to it, also of what
+    stayed below its threshold and is no finding; 0 where nothing was read."""
     fs = head.fs
     heard = [
         (b.r / fs, label, chance) for b in analyst.beats if b.readable for label, chance in b.chances.items()
@@ -143,7 +143,7 @@ def _chances(analyst: EpisodeAnalyst, head: Segment, begin: float, seconds: int)
         second, column = math.floor(at - begin), CHANCES.index(label)
         if 0 <= second < seconds:
             out[second, column] = max(out[second, column], chance)
-    return out
+    return np.hstack([out, np.maximum.accumulate(out, axis=0)])
 
 
 def between(parts: Iterable[Segment], first: int, last: int) -> Iterator[Segment]:

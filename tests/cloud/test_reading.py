@@ -62,7 +62,8 @@ def test_a_reading_holds_what_the_analyst_said(
 def test_what_the_eyes_see_is_followed_by_the_localizers_chances_of_each_second(
     reading: Reading, excerpt: Recording, network: Localizer
 ) -> None:
-    chances = dict(zip(CHANCES, reading.features[:, -len(CHANCES) :].T / LOUD, strict=True))
+    of_seconds, so_far = np.split(reading.features[:, -2 * len(CHANCES) :].T / LOUD, 2)
+    chances = dict(zip(CHANCES, of_seconds, strict=True))
     first = strip(excerpt, 60)
     microvolts = (first.counts * np.asarray(first.uv_per_count)[:, None]).astype(np.float32)
     found = network.run(microvolts, first.fs, first.leads)
@@ -71,8 +72,9 @@ def test_what_the_eyes_see_is_followed_by_the_localizers_chances_of_each_second(
     assert set(np.flatnonzero(chances["V"] >= network.thresholds["V"])) >= ventricular
     assert (chances["N"] > 0).sum() >= 55  # a beat in nearly every second
     assert all(0 <= row.min() <= row.max() <= 1 for row in chances.values())
-    of_seconds = found.rhythm[:120, 0].reshape(60, 2).max(axis=1)
-    assert np.corrcoef(chances["AFIB"], of_seconds)[0, 1] > 0.5
+    fibrillation = found.rhythm[:120, 0].reshape(60, 2).max(axis=1)
+    assert np.corrcoef(chances["AFIB"], fibrillation)[0, 1] > 0.5
+    np.testing.assert_array_equal(so_far, [[max(row[: i + 1]) for i in range(60)] for row in of_seconds])
 
 
 def test_beyond_five_minutes_one_analyst_counts_everything_once(

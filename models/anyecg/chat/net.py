@@ -88,11 +88,13 @@ class EcgChat(nn.Module):
         if wanted != seconds or int((flat == self.content).sum()) != sum(seconds):
             raise ValueError(f"Placeholders for ECGs of {wanted} s, but the ECGs given have {seconds} s.")
 
-    def forward(self, ids: Tensor, labels: Tensor, ecgs: Sequence[Any]) -> Tensor:
-        """Mean cross-entropy of what follows, over the labelled tokens: of no others are logits made.
+    def logits(self, ids: Tensor, ecgs: Sequence[Any]) -> Tensor:
+        """(row, token, vocabulary). Rows are padded on the right only: what is causal never sees it."""
+        out = self.llm(inputs_embeds=self.embed(ids, ecgs), use_cache=False)
+        return out.logits  # type: ignore[no-any-return]
 
-        Rows are padded on the right only: what is causal never sees it.
-        """
+    def forward(self, ids: Tensor, labels: Tensor, ecgs: Sequence[Any]) -> Tensor:
+        """Mean cross-entropy of what follows, over the labelled tokens: of no others are logits made."""
         following = nn.functional.pad(labels[:, 1:], (0, 1), value=UNLEARNED)
         learned = following != UNLEARNED
         out = self.llm(

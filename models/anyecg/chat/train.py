@@ -62,6 +62,7 @@ ROUNDS = (
     Round(stage=3, steps=300, replayed=0.7, withheld=0.7, rate=3e-3, optimiser="muon"),
     Round(stage=3, steps=160, replayed=0.5, withheld=0.4, rate=2e-3, optimiser="muon"),
     Round(stage=3, steps=220, replayed=0.3, withheld=0.7, rate=2e-3, optimiser="muon"),
+    Round(stage=3, steps=160, replayed=0.3, withheld=0.85, rate=2e-3, optimiser="muon"),
 )
 
 

@@ -45,7 +45,7 @@ def reading(i: int, width: int) -> Reading:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Readings, and a language model that has hardly learned from them, with the shipped eyes."""
     folder = tmp_path_factory.mktemp("trained")
-    readings = [reading(i, Eyes().width + len(CHANCES)) for i in range(12)]
+    readings = [reading(i, Eyes().width + 2 * len(CHANCES)) for i in range(12)]
     seen = np.concatenate([r.features for r in readings]).astype(np.float16)
     np.savez(folder / "readings.npz", features=seen)
     (folder / "readings.jsonl").write_text("".join(json.dumps(_packed(r)) + "\n" for r in readings))
@@ -79,7 +79,7 @@ def test_reports_of_readings_are_one_json_object(command: Callable[..., Any], tr
     assert found["counts"]["strips"] == 2
     assert found["runs"]["served"]["evidence"]["served"]["unsupported_numbers"] == 0
     assert found["runs"]["zeroed"]["report"]["abstained"] == 1.0
-    assert found["models"]["chat"].startswith("anyecg-chat-small/3 ")
+    assert found["models"]["chat"].startswith("anyecg-chat-small/4 ")
     assert out.count("\n") == 1
 
 

@@ -79,8 +79,7 @@ def markers() -> dict[str, list[int | str]]:
 def run(net: EcgChat, layouts: list[Layout]) -> Tensor:
     ids, _, ecgs = batch(layouts, WORDS.one(PAD))
     with torch.no_grad():
-        logits: Tensor = net.llm(inputs_embeds=net.embed(ids, ecgs)).logits
-        return logits
+        return net.logits(ids, ecgs)
 
 
 def test_the_small_size_has_four_to_seven_million_parameters() -> None:
@@ -126,10 +125,10 @@ def test_rows_of_a_batch_do_not_see_each_other_or_their_padding(net: EcgChat) ->
 
 
 def test_the_loss_is_that_of_the_answer_alone(net: EcgChat) -> None:
-    layouts = [conversation(3), conversation(7, 2)]
-    ids, labels, ecgs = batch(layouts, WORDS.one(PAD))
+    layout = conversation(3)
+    ids, labels, ecgs = batch([layout, conversation(7, 2)], WORDS.one(PAD))
     with torch.no_grad():
-        loss, logits = net(ids, labels, ecgs), run(net, layouts)
+        loss, logits = net(ids, labels, ecgs), net.logits(ids, ecgs)
     wanted = [
         -torch.log_softmax(logits[row, place - 1], dim=-1)[label]
         for row in range(2)
