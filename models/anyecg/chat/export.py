@@ -66,7 +66,9 @@ class OneDecoder(nn.Module):
             x = x + seen
             x = x + layer.mlp(layer.post_attention_layernorm(x))
             present += [keys, values]
-        return self.llm.lm_head(self.llm.model.norm(x[-1:]))[0], *present
+        last, table = self.llm.model.norm(x[-1:]), self.llm.lm_head.weight
+        nothing = torch.zeros(len(table))  # with it a Gemm, which needs no second, transposed table
+        return nn.functional.linear(last, table, nothing)[0], *present
 
     def _attend(
         self, attention: Any, x: Tensor, past: Pair, turn: Pair, unseen: Tensor

@@ -16,7 +16,7 @@ ECG, CONTENT, ECG_END = "<ecg>", "<content>", "</ecg>"  # overwritten by the con
 EVIDENCE, QUESTION, ANSWER, END, PAD = "<evidence>", "<question>", "<answer>", "<end>", "<pad>"
 MARKERS = (ECG, CONTENT, ECG_END, EVIDENCE, QUESTION, ANSWER, END, PAD)
 PLACEHOLDERS = (ECG, CONTENT, ECG_END)
-VOCABULARY = 4096
+VOCABULARY = 3800  # with more the wheel is larger than 30 MB
 # A word or a digit with the space before it. A line that begins with a fact's id spends no token on that;
 # every other line break is a token of its own, at which a line can be given or held to a pattern.
 PIECES = r"\n\p{L}(?=\p{N})| ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s"

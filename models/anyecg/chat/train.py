@@ -63,6 +63,7 @@ ROUNDS = (
     Round(stage=3, steps=160, replayed=0.5, withheld=0.4, rate=2e-3, optimiser="muon"),
     Round(stage=3, steps=220, replayed=0.3, withheld=0.7, rate=2e-3, optimiser="muon"),
     Round(stage=3, steps=160, replayed=0.3, withheld=0.85, rate=2e-3, optimiser="muon"),
+    Round(stage=3, steps=110, replayed=0.45, withheld=0.8, rate=2e-3, optimiser="muon"),
 )
 
 
