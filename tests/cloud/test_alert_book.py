@@ -16,6 +16,7 @@ from cloud.assignments import Assignments
 from cloud.audit_check import verify
 from cloud.calling import Cause, call
 from cloud.config import EscalationStep, RuleConfig
+from cloud.patient_rules import PatientRules
 from cloud.quiet import RefusedError, Thresholds, quiet_rule, quieted
 from cloud.roles import LOCAL
 from cloud.sqlite_store import SqliteStore
@@ -512,13 +513,19 @@ def test_thresholds_that_were_set_when_the_bounds_were_wider_hold_no_more(store:
     assert store.patient_rules.at("p", 200.0, RuleConfig()).thresholds == RuleConfig()
 
 
+def for_an_athlete(store: SqliteStore) -> PatientRules:
+    """The rules, after Anna's own thresholds were set."""
+    own = Thresholds(patch_id="p", own={"slow_bpm": 34}, at=1010.0, who="ann", reason="Anna: athlete")
+    store.patient_rules.set_thresholds(own, RuleConfig())
+    return store.patient_rules
+
+
 def test_thresholds_end_with_the_hands_that_their_patient_was_in(
     store: SqliteStore, say: Say, assign: Assign
 ) -> None:
-    rules, base = store.patient_rules, RuleConfig()
+    base = RuleConfig()
     assign("anna", 900.0)
-    own = Thresholds(patch_id="p", own={"slow_bpm": 34}, at=1010.0, who="ann", reason="Anna: athlete")
-    rules.set_thresholds(own, base)
+    rules = for_an_athlete(store)
     assign("bert", 2000.0)
     parts = [say(begin=begin, now=2100.0) for begin in (1000, 99_950, 100_000)]
     assert [rules.of_part(part.id, base).thresholds.slow_bpm for part in parts] == [34.0, 40.0, 40.0]
@@ -529,10 +536,9 @@ def test_thresholds_end_with_the_hands_that_their_patient_was_in(
 def test_thresholds_go_with_the_patient_to_another_ward_and_what_was_quiet_is_that_wards_own(
     store: SqliteStore, say: Say, assign: Assign
 ) -> None:
-    rules, base = store.patient_rules, RuleConfig()
+    base = RuleConfig()
     assign("anna", 900.0)
-    own = Thresholds(patch_id="p", own={"slow_bpm": 34}, at=1010.0, who="ann", reason="Anna: athlete")
-    rules.set_thresholds(own, base)
+    rules = for_an_athlete(store)
     say(MEDIUM)
     suppress(store, hours=100.0)
     assign("anna", 2000.0, "B")
