@@ -23,10 +23,8 @@ MM = 96 / 25.4
 SECOND = 25 * MM
 MILLIVOLT = 10 * MM
 CANVAS = "ecg-strip .scroll canvas"
-SCROLL_TO_START = """scroller => new Promise((drawn) => {
-  scroller.scrollLeft = 0;
-  requestAnimationFrame(() => requestAnimationFrame(drawn));
-})"""
+DRAWN = "new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
+SCROLL_TO_START = f"scroller => {{ scroller.scrollLeft = 0; return {DRAWN}; }}"
 Pixels = npt.NDArray[np.int16]
 
 
@@ -263,7 +261,8 @@ def test_a_finger_moves_a_caliper(browser: Browser, server: Any, commit: Callabl
     page.goto(server.url)
     page.wait_for_selector("ecg-strip[data-ready]")
     page.locator("ecg-strip .measure").tap()
-    page.locator("ecg-strip").scroll_into_view_if_needed()
+    page.locator(".caliper").first.evaluate("caliper => caliper.scrollIntoView({ block: 'center' })")
+    page.evaluate(DRAWN)  # a finger would have the page before it, and the fixed foot at its bottom
     box = page.locator(".caliper").first.bounding_box()
     assert box is not None
     assert box["width"] >= 44
