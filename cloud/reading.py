@@ -7,7 +7,7 @@ counted once and nothing is torn where the edge began a new episode. Where no pa
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,7 +24,8 @@ from models.errors import RecordingError
 from models.verdicts import Finding
 
 RHYTHMS_HEARD = ("AFIB", "VF")
-CHANCES = (*BEATS, *RHYTHMS_HEARD)  # how likely the localizer held each: the end of a content token
+CHANCES = (*BEATS, *RHYTHMS_HEARD)  # how far the localizer was from each: the end of a content token
+UNDECIDED = 0.5  # what a chance is held to where the localizer has no threshold
 LOUD = 4.0  # a certainty, among channels that vary by 1
 
 
@@ -53,10 +54,11 @@ def read(
     _fold(analyst, held, rules or [analyst.rules] * len(held))
     seen, inside = signal(held, bounds), whole(held[0], held[-1])
     tokens = eyes.see(*seen)
+    chances = _chances(analyst, localizer.thresholds, held[0], bounds[0], len(tokens))
     lacks = max(0.0, inside[0] - bounds[0]) + max(0.0, bounds[1] - inside[1])
     return Reading(
         evidence=facts(analyst, held[0], bounds, place=place, date=date, missing=seen[3], lacks_s=lacks),
-        features=np.hstack([tokens, LOUD * _chances(analyst, held[0], bounds[0], len(tokens))]),
+        features=np.hstack([tokens, chances]),
         record=held[0].patch_id,
         patient=held[0].patch_id,
         findings=found(analyst),
@@ -128,9 +130,11 @@ def signal(parts: Sequence[Segment], bounds: Span) -> Signal:
     return microvolts, fs, leads, missing
 
 
-def _chances(analyst: EpisodeAnalyst, head: Segment, begin: float, seconds: int) -> Floats:
-    """(second, CHANCES twice): the highest chance in each second from `begin` on, and up to it, also of what
-    stayed below its threshold and is no finding; 0 where nothing was read."""
+def _chances(
+    analyst: EpisodeAnalyst, thresholds: Mapping[str, float], head: Segment, begin: float, seconds: int
+) -> Floats:
+    """(second, CHANCES twice): the highest chance in each second from `begin` on, and up to it, each as far
+    from its threshold as `_beyond` says; 0 where nothing was read."""
     fs = head.fs
     heard = [
         (b.r / fs, label, chance) for b in analyst.beats if b.readable for label, chance in b.chances.items()
@@ -138,12 +142,20 @@ def _chances(analyst: EpisodeAnalyst, head: Segment, begin: float, seconds: int)
     for label in RHYTHMS_HEARD:
         steps = enumerate(analyst.rhythm[label])
         heard += [(head.first / fs + (step + 0.5) * RHYTHM_S, label, chance) for step, chance in steps]
-    out = np.zeros((seconds, len(CHANCES)), dtype=np.float32)
+    out = np.full((seconds, len(CHANCES)), np.nan, dtype=np.float32)
     for at, label, chance in heard:
         second, column = math.floor(at - begin), CHANCES.index(label)
         if 0 <= second < seconds:
-            out[second, column] = max(out[second, column], chance)
-    return np.hstack([out, np.maximum.accumulate(out, axis=0)])
+            far = _beyond(chance, thresholds.get(label, UNDECIDED))
+            out[second, column] = np.fmax(out[second, column], far)
+    both: Floats = np.nan_to_num(np.hstack([out, np.fmax.accumulate(out, axis=0)]))
+    return LOUD * both
+
+
+def _beyond(chance: float, threshold: float) -> float:
+    """-1 impossible, 0 at the threshold, 1 certain: in odds, so that thresholds of .05 and .5 are alike."""
+    there, not_there = chance * (1 - threshold), (1 - chance) * threshold
+    return (there - not_there) / (there + not_there)
 
 
 def between(parts: Iterable[Segment], first: int, last: int) -> Iterator[Segment]:

@@ -9,13 +9,13 @@ from functools import partial
 
 import numpy as np
 
-from models.anyecg.chat.consultation import UNCLEAR, Consultation
+from models.anyecg.chat.consultation import UNCLEAR, Consultation, Understanding
 from models.anyecg.chat.held import allowed_unseen
 from models.anyecg.chat.invented import Placed
 from models.anyecg.chat.plans import Plan, parse
 from models.anyecg.chat.prompt import TooLongError
 from models.anyecg.chat.readings import Reading
-from models.anyecg.chat.runtime import Chat, State, UnfinishedError
+from models.anyecg.chat.runtime import Chat, Rule, State, UnfinishedError
 from models.anyecg.evidence import Evidence
 from models.evaluation.chat_sample import seconds_of
 
@@ -62,6 +62,16 @@ class Room:
     ecgs: tuple[Evidence, ...]  # what may be said
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """ECGs of which the model has the content tokens alone."""
+
+    chat: Chat
+    state: State
+    understanding: Understanding
+    letters: Sequence[str]
+
+
 class Runs:
     """Gives ECGs to a language model in each of the runs."""
 
@@ -76,8 +86,8 @@ class Runs:
         try:
             if run is Run.EVIDENCE_REMOVED:
                 state = self._chat.prompt([reading.features for reading in given], None)
-                letters = [ecg.letter for ecg in ecgs]
-                return Room(partial(_unchecked, self._chat, state, letters), ecgs)
+                seen = Seen(self._chat, state, Understanding(self._chat, given), [e.letter for e in ecgs])
+                return Room(partial(_unchecked, seen), ecgs)
             return Room(partial(_answered, Consultation(self._chat, given)), ecgs)
         except TooLongError:
             return Room(lambda _: SILENT, ecgs)
@@ -115,12 +125,17 @@ def _answered(asked: Consultation, question: str) -> Said:
     )
 
 
-def _unchecked(chat: Chat, state: State, letters: Sequence[str], question: str) -> Said:
+def _unchecked(seen: Seen, question: str) -> Said:
     """Word for word: there is nothing to check it against. Only what eyes alone may say can be said."""
     lines: list[str] = []
     finished = True
     try:
-        lines.extend(chat.ask(state, question, allow=partial(allowed_unseen, letters=letters)))
+        meant = seen.understanding.plan(question)
+
+        def held(lines: Sequence[str]) -> Rule:
+            return allowed_unseen(lines, seen.letters) if lines else meant
+
+        lines.extend(seen.chat.ask(seen.state, question, allow=held))
     except TooLongError:
         return SILENT
     except UnfinishedError:

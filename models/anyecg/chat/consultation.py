@@ -48,6 +48,22 @@ class Answer:
         return "\n".join(self.sentences)
 
 
+class Understanding:
+    """What questions mean, whatever was found: a model that can understands them of ECGs that are not
+    shown, and no finding sways it."""
+
+    def __init__(self, chat: Chat, readings: Sequence[Reading]) -> None:
+        unseen = [np.zeros((1, r.features.shape[1]), dtype=np.float32) for r in readings]
+        self._chat = chat
+        self._state = chat.prompt(unseen, dates([r.evidence for r in readings])) if chat.apart else None
+
+    def plan(self, question: str, until: float | None = None) -> str | None:
+        """The plan's line; None: it is for the answer to say."""
+        if self._state is None:
+            return None
+        return next(self._chat.ask(self._state, question, until=until), str(UNCLEAR))
+
+
 class Consultation:
     """ECGs that were read, about which anything may be asked."""
 
@@ -55,8 +71,7 @@ class Consultation:
         self.ecgs = tuple(reading.evidence for reading in readings)
         self._chat = chat
         self._state = chat.prompt([r.features for r in readings], [text(e) for e in self.ecgs])
-        unseen = [np.zeros((1, r.features.shape[1]), dtype=np.float32) for r in readings]
-        self._meaning = chat.prompt(unseen, dates(self.ecgs)) if chat.apart else None
+        self._understanding = Understanding(chat, readings)
 
     def answer(self, question: str, within_s: float | None = None) -> Answer:
         """Complete and in the template's order; after `within_s` seconds the template says the rest."""
@@ -118,11 +133,8 @@ class Consultation:
         )
 
     def _lines(self, question: str, until: float | None) -> Iterator[str]:
-        """The plan and the sentences. What a question means does not hang on what was found: a model that
-        can, understands it of ECGs that are not shown, and nothing that was found in them sways it."""
-        meant: str | None = None
-        if self._meaning is not None:
-            meant = next(self._chat.ask(self._meaning, question, until=until), str(UNCLEAR))
+        """The plan and the sentences."""
+        meant = self._understanding.plan(question, until)
 
         def held(lines: Sequence[str]) -> Rule:
             return allowed(lines, self.ecgs) if lines else meant

@@ -20,7 +20,7 @@ from models.anyecg.chat.answers import UNSEEN, answer, unseen
 from models.anyecg.chat.asking import Asker
 from models.anyecg.chat.eyes import Floats
 from models.anyecg.chat.invented import Placed, altered, invented
-from models.anyecg.chat.prompt import LONGEST, dates, text
+from models.anyecg.chat.prompt import LONGEST, as_read, dates, text
 from models.anyecg.chat.readings import Reading
 from models.anyecg.evidence import Evidence
 from models.errors import UsageError
@@ -88,7 +88,8 @@ class Corpus:
         """What is written in `size` conversations, half of them questions alone, for a tokenizer to learn."""
         for conversation in (*self.draw(0, size // 2, *seed), *self.draw(STAGES[-1], size // 2, *seed)):
             yield from conversation.evidence or ()
-            yield from (line for turn in conversation.turns for line in turn)
+            for question, said in conversation.turns:
+                yield from (as_read(question), said)
 
     def _meant(self, rng: Random) -> Conversation:
         """Questions, each answered by its plan alone: many for the price of one about an ECG."""
@@ -175,8 +176,11 @@ def _turns(rng: Random, asker: Asker, room: int) -> Iterator[tuple[str, str]]:
 def _turn(rng: Random, asker: Asker) -> tuple[str, str]:
     """A question and its answer, after the plan's line."""
     plan, question = asker.draw(rng)
-    say = unseen if asker.withheld and plan.task in UNSEEN else answer
-    return question, "\n".join([str(plan), *say(plan, asker.ecgs, rng)])
+    if asker.withheld and plan.task in UNSEEN:  # in one wording: what is learned is to see
+        said = unseen(plan, asker.ecgs)
+    else:
+        said = answer(plan, asker.ecgs, rng)
+    return question, "\n".join([str(plan), *said])
 
 
 def _dates(rng: Random, count: int) -> list[str | None]:

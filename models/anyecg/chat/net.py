@@ -93,18 +93,29 @@ class EcgChat(nn.Module):
         out = self.llm(inputs_embeds=self.embed(ids, ecgs), use_cache=False)
         return out.logits  # type: ignore[no-any-return]
 
-    def forward(self, ids: Tensor, labels: Tensor, ecgs: Sequence[Any]) -> Tensor:
-        """Mean cross-entropy of what follows, over the labelled tokens: of no others are logits made."""
+    def forward(self, ids: Tensor, labels: Tensor, turns: Tensor, ecgs: Sequence[Any]) -> Tensor:
+        """Mean cross-entropy of what follows, over the labelled tokens: of no others are logits made. Each of
+        `turns` is learned as it is served: first after what was read, whatever else is asked."""
         following = nn.functional.pad(labels[:, 1:], (0, 1), value=UNLEARNED)
         learned = following != UNLEARNED
+        embeds, seen = self.embed(ids, ecgs), alone(turns)
         out = self.llm(
-            inputs_embeds=self.embed(ids, ecgs),
+            inputs_embeds=embeds,
+            attention_mask=torch.where(seen, 0.0, torch.finfo(embeds.dtype).min).to(embeds.dtype)[:, None],
+            position_ids=seen.sum(dim=2) - 1,
             use_cache=False,
             output_hidden_states=True,
             logits_to_keep=1,
         )
         logits = self.llm.get_output_embeddings()(out.hidden_states[-1][learned])
         return nn.functional.cross_entropy(logits.float(), following[learned])
+
+
+def alone(turns: Tensor) -> Tensor:
+    """(row, token, token) what each token sees: up to itself, of turn 0 and of its own turn."""
+    length = turns.shape[1]
+    before = torch.ones(length, length, dtype=torch.bool, device=turns.device).tril()
+    return before & ((turns[:, None] == 0) | (turns[:, None] == turns[:, :, None]))
 
 
 class TorchDecoder:

@@ -39,6 +39,7 @@ class Layout:
 
     ids: Ints  # (token,)
     labels: Ints  # (token,), UNLEARNED outside answers
+    turns: Ints  # (token,), 0 before the first question: each turn sees that and itself, as it is served
     ecgs: tuple[Floats, ...]  # each (second, D), what the content placeholders stand for
 
 
@@ -51,13 +52,15 @@ def lay_out(
 ) -> Layout:
     """ValueError beyond `longest` tokens, or where ECGs and evidence are not one to one."""
     ids = opening(words, [len(ecg) for ecg in ecgs], evidence)
-    labels = [UNLEARNED] * len(ids)
-    for question, answer in turns:
+    labels, places = [UNLEARNED] * len(ids), [0] * len(ids)
+    for place, (question, answer) in enumerate(turns, start=1):
         asked, said = asking(words, question), answering(words, answer)
         ids += asked + said
         labels += [UNLEARNED] * len(asked) + said
+        places += [place] * len(asked + said)
     fits(len(ids), longest)
-    return Layout(np.array(ids, dtype=np.int64), np.array(labels, dtype=np.int64), tuple(ecgs))
+    rows = [np.array(row, dtype=np.int64) for row in (ids, labels, places)]
+    return Layout(ids=rows[0], labels=rows[1], turns=rows[2], ecgs=tuple(ecgs))
 
 
 def opening(words: Tokenizer, seconds: Sequence[int], evidence: Sequence[str] | None) -> list[int]:
@@ -77,7 +80,7 @@ def opening(words: Tokenizer, seconds: Sequence[int], evidence: Sequence[str] | 
 
 def asking(words: Tokenizer, question: str) -> list[int]:
     """The tokens of a question, up to where its answer begins."""
-    return words.marker(QUESTION) + words.encode(one_line(question)) + words.marker(ANSWER)
+    return words.marker(QUESTION) + words.encode(as_read(question)) + words.marker(ANSWER)
 
 
 def answering(words: Tokenizer, answer: str) -> list[int]:
@@ -126,9 +129,10 @@ def _date(ecg: Evidence) -> str:
     return ecg.date if ecg.date and re.fullmatch(DATE, ecg.date) else ""
 
 
-def one_line(written: str) -> str:
-    """What a person wrote, without line breaks: a line of its own could pass for a fact."""
-    return " ".join(written.split())
+def as_read(question: str) -> str:
+    """What a person wrote, without capitals, which say nothing, nor line breaks: a line of its own could
+    pass for a fact."""
+    return " ".join(question.lower().split())
 
 
 def _line(evidence: Evidence, fact: Fact) -> str:

@@ -134,14 +134,11 @@ class Chat:
                 yield line
 
     def _said(self, answer: _Answer, text: str) -> tuple[list[int], float]:
-        """A line that is given; the model only decides whether another follows."""
+        """A line that is given; whoever gives it says when all is said."""
         ids = self._words.encode(text)
         answer.spend(ids)
-        self._close(answer, self._newline if self._more(answer) else self._end)
+        self._close(answer, self._newline)
         return ids, 1.0
-
-    def _more(self, answer: _Answer) -> bool:
-        return bool(answer.logits[self._newline] > answer.logits[self._end])
 
     def _line(self, answer: _Answer, pattern: re.Pattern[str] | None) -> tuple[list[int], float]:
         """The likeliest tokens up to a line break or the end, and their probability; of a pattern, only those

@@ -24,11 +24,12 @@ import numpy as np
 import torch  # noqa: TID251 - a training file
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor  # noqa: TID251
+from torch.nn.utils.rnn import pad_sequence  # noqa: TID251
 
 from models.anyecg.chat.corpus import WITHHELD, Conversation
 from models.anyecg.chat.export import export_small
 from models.anyecg.chat.net import EcgChat, chat, load_llm, load_words, save_adapter, small, with_lora
-from models.anyecg.chat.prompt import UNLEARNED, Layout, lay_out
+from models.anyecg.chat.prompt import UNLEARNED, Ints, Layout, lay_out
 from models.anyecg.chat.runtime import APART
 from models.anyecg.chat.tokenizer import PAD, Tokenizer, learn
 from models.errors import UsageError
@@ -210,9 +211,9 @@ class Batches:
         number, place = divmod(step, GROUP)
         if self._group[0] != number:
             self._group = (number, self._drawn(number))
-        ids, labels, ecgs = batch(self._group[1][place], self._words.one(PAD))
+        rows, ecgs = batch(self._group[1][place], self._words.one(PAD))
         with torch.autocast(DEVICE.type, torch.bfloat16, enabled=self._recipe.accelerated):
-            loss: Tensor = net(ids.to(DEVICE), labels.to(DEVICE), [ecg.to(DEVICE) for ecg in ecgs])
+            loss: Tensor = net(*(row.to(DEVICE) for row in rows), [ecg.to(DEVICE) for ecg in ecgs])
         return loss
 
     def _drawn(self, number: int) -> list[list[Layout]]:
@@ -230,15 +231,16 @@ class Batches:
         return [batches[i] for i in order]
 
 
-def batch(layouts: Sequence[Layout], pad: int) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """ids and labels (row, token), padded on the right, and the ECGs of all rows in reading order."""
-    longest = max(len(layout.ids) for layout in layouts)
-    ids = torch.full((len(layouts), longest), pad)
-    labels = torch.full((len(layouts), longest), UNLEARNED)
-    for row, layout in enumerate(layouts):
-        ids[row, : len(layout.ids)] = torch.from_numpy(layout.ids)
-        labels[row, : len(layout.ids)] = torch.from_numpy(layout.labels)
-    return ids, labels, [torch.from_numpy(ecg) for layout in layouts for ecg in layout.ecgs]
+def batch(layouts: Sequence[Layout], pad: int) -> tuple[tuple[Tensor, Tensor, Tensor], list[Tensor]]:
+    """ids, labels and turns (row, token), padded on the right, and the ECGs of all rows in reading order."""
+
+    def padded(rows: Iterable[Ints], value: int) -> Tensor:
+        return pad_sequence([torch.from_numpy(row) for row in rows], batch_first=True, padding_value=value)
+
+    ids = padded((layout.ids for layout in layouts), pad)
+    labels = padded((layout.labels for layout in layouts), UNLEARNED)
+    turns = padded((layout.turns for layout in layouts), 0)
+    return (ids, labels, turns), [torch.from_numpy(ecg) for layout in layouts for ecg in layout.ecgs]
 
 
 def _width(draw: Draw, recipe: Recipe) -> int:

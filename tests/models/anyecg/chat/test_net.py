@@ -77,7 +77,7 @@ def markers() -> dict[str, list[int | str]]:
 
 
 def run(net: EcgChat, layouts: list[Layout]) -> Tensor:
-    ids, _, ecgs = batch(layouts, WORDS.one(PAD))
+    (ids, _, _), ecgs = batch(layouts, WORDS.one(PAD))
     with torch.no_grad():
         return net.logits(ids, ecgs)
 
@@ -91,7 +91,7 @@ def test_the_small_size_has_four_to_seven_million_parameters() -> None:
 
 def test_every_placeholder_holds_its_second(net: EcgChat) -> None:
     layouts = [conversation(3, 2), conversation(5)]
-    ids, _, ecgs = batch(layouts, WORDS.one(PAD))
+    (ids, _, _), ecgs = batch(layouts, WORDS.one(PAD))
     with torch.no_grad():
         embeds = net.embed(ids, ecgs)
         rows = net.connector(torch.cat(ecgs))
@@ -126,9 +126,10 @@ def test_rows_of_a_batch_do_not_see_each_other_or_their_padding(net: EcgChat) ->
 
 def test_the_loss_is_that_of_the_answer_alone(net: EcgChat) -> None:
     layout = conversation(3)
-    ids, labels, ecgs = batch([layout, conversation(7, 2)], WORDS.one(PAD))
+    rows, ecgs = batch([layout, conversation(7, 2)], WORDS.one(PAD))
+    ids, labels, _ = rows
     with torch.no_grad():
-        loss, logits = net(ids, labels, ecgs), net.logits(ids, ecgs)
+        loss, logits = net(*rows, ecgs), net.logits(ids, ecgs)
     wanted = [
         -torch.log_softmax(logits[row, place - 1], dim=-1)[label]
         for row in range(2)
@@ -136,6 +137,16 @@ def test_the_loss_is_that_of_the_answer_alone(net: EcgChat) -> None:
         if label != UNLEARNED
     ]
     torch.testing.assert_close(loss, torch.stack(wanted).mean())
+
+
+def test_a_turn_is_learned_as_if_nothing_else_had_been_asked(net: EcgChat) -> None:
+    turns = [("How fast is it?", "measure RATE"), ("Report", "report\nmean rate 72/min"), ("Fast?", "report")]
+    losses = []
+    for asked in (turns, *([turn] for turn in turns)):
+        rows, ecgs = batch([lay_out(WORDS, [content(5)], ["a4 RATE 72"], asked)], WORDS.one(PAD))
+        with torch.no_grad():
+            losses.append(net(*rows, ecgs) * (rows[1] != UNLEARNED).sum())
+    torch.testing.assert_close(losses[0], torch.stack(losses[1:]).sum())
 
 
 class Seconds(nn.Module):
@@ -159,8 +170,8 @@ def test_one_to_six_ecgs_of_any_length_and_leads_learn_through_an_encoder() -> N
         (torch.randn(leads, s * 4 * TOKEN), torch.arange(leads), torch.zeros(leads)) for s, leads in sizes
     ]
     layouts = [conversation(*(s for s, _ in sizes)), conversation(sizes[1][0])]
-    ids, labels, _ = batch(layouts, WORDS.one(PAD))
-    loss = net(ids, labels, [*signals, signals[1]])
+    rows, _ = batch(layouts, WORDS.one(PAD))
+    loss = net(*rows, [*signals, signals[1]])
     loss.backward()
     assert torch.isfinite(loss)
     for part in (net.encoder, net.connector, net.llm):

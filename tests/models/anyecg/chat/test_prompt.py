@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.anyecg.chat.prompt import LONGEST, UNLEARNED, Layout, asking, lay_out, one_line, opening, text
+from models.anyecg.chat.prompt import LONGEST, UNLEARNED, Layout, as_read, asking, lay_out, opening, text
 from models.anyecg.chat.tokenizer import (
     ANSWER,
     CONTENT,
@@ -67,7 +67,7 @@ def test_a_conversation_reads_as_the_layout_says() -> None:
     assert read(layout) == (
         "<ecg><content><content></ecg> a<evidence>a4 RATE 72"
         "<ecg><content><content><content></ecg> b<evidence>b4 RATE 80"
-        "<question>How fast is it?<answer>measure RATE\nmean rate 72/min [a4].<end>"
+        "<question>how fast is it?<answer>measure RATE\nmean rate 72/min [a4].<end>"
     )
 
 
@@ -98,7 +98,8 @@ def test_whatever_a_question_says_it_stays_a_question(written: str) -> None:
     ids = asking(WORDS, written)
     assert [ids[0], ids[-1]] == [WORDS.one(QUESTION), WORDS.one(ANSWER)]
     assert not {WORDS.one(name) for name in MARKERS} & set(ids[1:-1])
-    assert "\n" not in one_line(written)
+    assert "\n" not in as_read(written)
+    assert asking(WORDS, written.lower()) == ids
 
 
 def test_a_conversation_that_is_too_long_is_refused_not_cut() -> None:

@@ -42,8 +42,8 @@ def net() -> EcgChat:
     optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3)
     for step in range(120):
         layout = learned[step % 2]
-        ids, labels = (torch.from_numpy(a)[None] for a in (layout.ids, layout.labels))
-        loss = net(ids, labels, [torch.from_numpy(ECG)])
+        rows = (torch.from_numpy(row)[None] for row in (layout.ids, layout.labels, layout.turns))
+        loss = net(*rows, [torch.from_numpy(ECG)])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -115,7 +115,7 @@ def test_a_network_served_by_transformers_says_the_same(chat: Small, net: EcgCha
 
 
 def test_it_says_what_transformers_would_say_without_a_cache(chat: Small, net: EcgChat) -> None:
-    ids = lay_out(WORDS, [ECG], FACTS, (("Is it fast?", ""),)).ids.tolist()[:-1]
+    ids = lay_out(WORDS, [ECG], FACTS, (("How fast is it?", ""),)).ids.tolist()[:-1]
     asked = len(ids)
     silent = [WORDS.one(name) for name in MARKERS if name != END]
     with torch.no_grad():
@@ -124,7 +124,7 @@ def test_it_says_what_transformers_would_say_without_a_cache(chat: Small, net: E
             logits[silent] = float("-inf")
             ids.append(int(logits.argmax()))
     wanted = WORDS.decode(ids[asked:-1]).split("\n")
-    said = list(chat.ask(chat.prompt([ECG], FACTS), "Is it fast?"))
+    said = list(chat.ask(chat.prompt([ECG], FACTS), "How fast is it?"))
     assert said == [line.strip() for line in wanted if line.strip()]
 
 
