@@ -58,7 +58,8 @@ def _adapted(config: ChatConfig) -> Chat:
     llm = load_llm(config.model, recipe.gguf, recipe.dtype, recipe.four_bit)
     net = load_adapter(llm, words, weights, merge=not recipe.four_bit)
     digest = hashlib.sha256((weights / ADAPTER).read_bytes()).hexdigest()
-    return Chat(TorchDecoder(net), words, model=f"anyecg-chat-{config.size}/1 {digest[:8]}")
+    name = f"anyecg-chat-{config.size}/1 {digest[:8]}"
+    return Chat(TorchDecoder(net), words, model=name, apart=recipe.rounds[0].stage == 0)
 
 
 def _recipe(weights: Path, size: str) -> Recipe:

@@ -73,6 +73,7 @@ def test_a_full_one_is_served_with_the_adapter_and_the_recipe_of_its_training(
     assert served is not None
     assert answers(served) == ["measure RATE"]
     assert served.model.startswith("anyecg-chat-full/1 ")
+    assert served.apart  # a recipe that begins with what questions mean
 
 
 def test_what_is_not_named_or_not_there_is_one_sentence(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import takewhile
@@ -35,7 +36,7 @@ from models.anyecg.chat.tokenizer import PAD, Tokenizer, learn
 from models.errors import UsageError
 from models.training import DEVICE, Muon, adamw, claim, fit
 
-VERSION = "4"
+VERSION = "5"
 STAGES = (0, 1, 2, 3)
 GROUP = (
     8  # batches drawn together and sorted by length: little padding, and a batch depends on its step alone
@@ -57,14 +58,12 @@ class Round(BaseModel):
 
 
 ROUNDS = (
-    Round(stage=0, steps=4300, rate=8e-3, optimiser="muon"),
+    Round(stage=0, steps=5000, rate=8e-3, optimiser="muon"),
+    Round(stage=0, steps=1200, rate=4e-3, optimiser="muon"),
     Round(stage=1, steps=32, replayed=0.5, optimiser="muon"),
-    Round(stage=2, steps=72, replayed=0.5, optimiser="muon"),
-    Round(stage=3, steps=300, replayed=0.7, withheld=0.7, rate=3e-3, optimiser="muon"),
-    Round(stage=3, steps=160, replayed=0.5, withheld=0.4, rate=2e-3, optimiser="muon"),
-    Round(stage=3, steps=220, replayed=0.3, withheld=0.7, rate=2e-3, optimiser="muon"),
-    Round(stage=3, steps=160, replayed=0.3, withheld=0.85, rate=2e-3, optimiser="muon"),
-    Round(stage=3, steps=110, replayed=0.45, withheld=0.8, rate=2e-3, optimiser="muon"),
+    Round(stage=2, steps=700, replayed=0.3, withheld=0.85, rate=3e-3, optimiser="muon"),
+    Round(stage=3, steps=500, replayed=0.5, withheld=0.6, rate=2e-3, optimiser="muon"),
+    Round(stage=2, steps=350, replayed=0.3, withheld=0.65, rate=2e-3, optimiser="muon"),
 )
 
 
@@ -75,6 +74,7 @@ class Recipe(BaseModel):
     size: Literal["small", "smollm2", "full"] = "small"
     seed: int = 0
     rounds: tuple[Round, ...] = Field(ROUNDS, min_length=1, description="in order")
+    averaged: int = Field(2, ge=1, description="the weights are the mean of so many rounds' ends, the last")
     batch: int = Field(16, ge=1, description="conversations a step")
     rate: float = Field(1e-3, gt=0, description="highest learning rate")
     threads: int = Field(2, ge=1)
@@ -152,8 +152,9 @@ def rounds(
     words: Tokenizer,
     last: int = STAGES[-1],
 ) -> EcgChat:
-    """The rounds in order, each from where the one before ended; `last` is the last stage wanted."""
-    net = None
+    """The rounds in order, each from where the one before ended, and the mean of the last ends; `last` is the
+    last stage wanted."""
+    net, ends = None, deque[dict[str, Tensor]](maxlen=recipe.averaged)
     begin = partial(_accelerated, build) if recipe.accelerated else build
     for number, one in enumerate(takewhile(lambda one: one.stage <= last, recipe.rounds)):
         net = fit(
@@ -165,8 +166,18 @@ def rounds(
             rate=one.rate or recipe.rate,
             by=Muon if one.optimiser == "muon" else adamw,
         )
+        ends.append({k: p.detach().clone() for k, p in net.named_parameters() if p.requires_grad})
     if net is None:
         raise UsageError(f"The recipe has no round of stage {last} or before.")
+    return _averaged(net, ends)
+
+
+@torch.no_grad()
+def _averaged(net: EcgChat, ends: Sequence[Mapping[str, Tensor]]) -> EcgChat:
+    """With the mean of what each of the rounds learned."""
+    for name, parameter in net.named_parameters():
+        if all(name in end for end in ends):
+            parameter.copy_(torch.stack([end[name] for end in ends]).mean(dim=0))
     return net
 
 

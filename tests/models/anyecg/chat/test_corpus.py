@@ -98,6 +98,12 @@ def test_a_round_may_withhold_more(corpus: Corpus) -> None:
     assert abs(np.mean([c.evidence is None for c in drawn]) - 0.8) < 0.08
 
 
+def test_what_is_seen_alone_is_said_in_one_wording(corpus: Corpus) -> None:
+    turns = [turn for c in corpus.draw(2, 300, 0, withheld=1.0) for turn in c.turns]
+    said = {answer for _, answer in turns if answer.startswith("present V\n")}
+    assert 1 < len(said) <= 3  # there, not there, too noisy to tell
+
+
 def test_stages_ask_for_more_and_more(corpus: Corpus) -> None:
     tasks = [{plan.task for plan in plans_of(corpus.draw(stage, 200, 0))} for stage in (1, 2, 3)]
     assert tasks[0] == {"report", "decline"}

@@ -90,11 +90,20 @@ def test_what_was_trained_can_be_served_and_says_what_it_learned_from(tmp_path: 
     net = train_small(tmp_path, draw, RECIPE, texts(), "the data's hash")
     chat = Small(tmp_path)
     assert chat.metadata["data_sha256"] == "the data's hash"
-    assert chat.model.startswith("anyecg-chat-small/4 ")
+    assert chat.model.startswith("anyecg-chat-small/5 ")
     given = draw(1, 1, 5)[0]
     lines = chat.ask(chat.prompt(given.ecgs, given.evidence), "How fast?", allow=lambda _: "measure RATE")
     assert next(lines) == "measure RATE"
     assert isinstance(net, EcgChat)
+
+
+def test_the_weights_are_the_mean_of_the_last_rounds_ends(tmp_path: Path) -> None:
+    net = train_small(tmp_path, draw, RECIPE, texts())
+    last = len(RECIPE.rounds) - 1
+    ends = [torch.load(tmp_path / f"round{n}.checkpoint", weights_only=True)["net"] for n in (last - 1, last)]
+    for name, value in net.state_dict().items():
+        torch.testing.assert_close(value, (ends[0][name] + ends[1][name]) / 2)
+    assert not torch.equal(ends[0]["connector.start"], ends[1]["connector.start"])
 
 
 def test_it_learns(tmp_path: Path) -> None:
