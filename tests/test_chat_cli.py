@@ -31,6 +31,7 @@ from models.anyecg.chat.prompt import lay_out, text
 from models.anyecg.chat.readings import Reading
 from models.anyecg.chat.tokenizer import PAD, learn
 from models.anyecg.chat.train import batch, metadata
+from models.anyecg.chat.wording import read as claims
 from models.errors import AnyEcgError, UsageError
 from models.evaluation.served import cut
 from models.formats import write_wfdb
@@ -73,9 +74,9 @@ def weights(excerpt: Recording, tmp_path_factory: pytest.TempPathFactory) -> Pat
     torch.manual_seed(0)
     net = small(words, width, **SHAPE)
     optimiser = torch.optim.AdamW(net.parameters(), lr=RATE)
-    ids, labels, features = batch(layouts, words.one(PAD))
+    rows, features = batch(layouts, words.one(PAD))
     for _ in range(MOST_STEPS):
-        loss = net(ids, labels, features)
+        loss = net(*rows, features)
         if loss.item() < LEARNED_WELL:
             break
         optimiser.zero_grad()
@@ -313,9 +314,9 @@ def test_what_is_shipped_reports_and_compares(capsys: pytest.CaptureFixture[str]
         return capsys.readouterr().out
 
     count = len(found(excerpt, 60, 90))
-    assert f"{count} ventricular premature beats" in ask(
-        "excerpt@60-90", "--question", "How many PVCs are there?"
-    )
+    counted, *_ = ask("excerpt@60-90", "--question", "How many PVCs are there?").splitlines()
+    (claim,) = claims(counted) or ()
+    assert (claim.kind, claim.label, claim.numbers) == ("count", "V", (count,))
     assert ask("excerpt@60-90", "--question", "Write a report.").startswith("Report: ")
     said = ask("excerpt@0-30", "excerpt@60-90", "--question", "How do their heart rates compare?")
     assert "ECG a" in said
