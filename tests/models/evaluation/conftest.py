@@ -16,7 +16,7 @@ import pytest
 from models.anyecg.chat.answers import UNSEEN, answer, unseen
 from models.anyecg.chat.invented import Placed, invented
 from models.anyecg.chat.plans import Plan
-from models.anyecg.chat.prompt import answering, text
+from models.anyecg.chat.prompt import answering, as_read, text
 from models.anyecg.chat.readings import Reading
 from models.anyecg.chat.runtime import Chat
 from models.anyecg.chat.strips import Truth
@@ -260,8 +260,10 @@ def _look(features: Any) -> tuple[float, float]:
 def truthful(plans: dict[str, Plan]) -> Speak:
     """Understands the questions of `plans`, declines others, and says what the template would say."""
 
+    known = {as_read(question): plan for question, plan in plans.items()}
+
     def speak(question: str, ecgs: list[Evidence], told: bool) -> str:
-        plan = plans.get(question, Plan("decline", "other"))
+        plan = known.get(question, Plan("decline", "other"))
         say = answer if told or plan.task not in UNSEEN else unseen
         return "\n".join([str(plan), *say(plan, ecgs)])
 

@@ -10,6 +10,7 @@ import pytest
 from cloud import reporter
 from models.anyecg.chat.answers import answer
 from models.anyecg.chat.plans import Plan
+from models.anyecg.chat.prompt import as_read
 from models.anyecg.chat.readings import Reading
 from models.anyecg.chat.runtime import Chat
 from models.anyecg.chat.strips import Truth
@@ -149,7 +150,7 @@ def test_who_knows_only_learned_wordings_agrees_with_himself_by_half(
 ) -> None:
     one = make_reading(QUIET | {10.0: "V"})
     plan = meant(one, 1, 0)[-1]
-    learned = [question for part, question in wordings(plan, "0 0") if part == "train"]
+    learned = [as_read(question) for part, question in wordings(plan, "0 0") if part == "train"]
 
     def speak(question: str, ecgs: list[Evidence], told: bool) -> str:
         understood = plan if question in learned else Plan("decline", "unclear")
