@@ -113,10 +113,10 @@ def routes_of() -> Callable[[FastAPI], list[APIRoute]]:
     return found
 
 
-PLANS = {
-    "How many beats?": ["measure BEATS"],
-    "And together?": ["compare RATE"],
-    "Lies?": ["count V", "9 V."],
+PLANS = {  # by the question, as a model reads it
+    "how many beats?": ["measure BEATS"],
+    "and together?": ["compare RATE"],
+    "lies?": ["count V", "9 V."],
 }
 
 
