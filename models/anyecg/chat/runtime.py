@@ -136,8 +136,7 @@ class Chat:
     def _said(self, answer: _Answer, text: str) -> tuple[list[int], float]:
         """A line that is given; whoever gives it says when all is said."""
         ids = self._words.encode(text)
-        answer.spend(ids)
-        self._close(answer, self._newline)
+        answer.spend([*ids, self._newline])
         return ids, 1.0
 
     def _line(self, answer: _Answer, pattern: re.Pattern[str] | None) -> tuple[list[int], float]:
