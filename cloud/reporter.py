@@ -15,7 +15,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
-from cloud.reading import signal
+import numpy as np
+
+from cloud.reading import CHANCES, signal
 from cloud.reports import PLAN, left_to_the_template, written_by
 from cloud.store import Draft, Store, Written
 from cloud.turns import BusyError, Turns
@@ -94,6 +96,7 @@ class Reporter(threading.Thread):
         known, patch = draft.evidence, parts[0].patch_id
         with self._turns.taken(self._budget_s):
             seen = self._eyes.see(*signal(parts, (known.start, known.end)))
+            seen = np.pad(seen, ((0, 0), (0, 2 * len(CHANCES))))  # as where no chance is known
             reading = Reading(evidence=known, features=seen, record=patch, patient=patch)
             return Consultation(self._chat, [reading]).answer(QUESTION, max(0.0, until - time.monotonic()))
 
