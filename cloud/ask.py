@@ -1,6 +1,6 @@
 """Questions about one to six strips: read, answered by the language model, each sentence after its check.
 
-    asking = Asking(store, localizer, chat, eyes, config, turns)
+    asking = Asking(store, readings, chat, turns, budget_s)
     for line in asking.stream(Asked(episodes=[ID], question="Any premature beats?")): ...
 
 A line is a JSON object; see `Asking.stream`. What is wrong with a request is said before the first line.
@@ -17,18 +17,14 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from cloud.citations import Cited, cites
-from cloud.config import CloudConfig
-from cloud.reading import between, read
 from cloud.store import Episode, Store
 from cloud.strips import Readings, Strip, dates, placed
 from cloud.turns import PATIENCE_S, Turns, apart
 from models.anyecg.chat.consultation import Answer, Consultation
-from models.anyecg.chat.eyes import Eyes
 from models.anyecg.chat.runtime import Chat
 from models.anyecg.chat.stretches import room
 from models.anyecg.evidence import Evidence
 from models.anyecg.grounding import check
-from models.anyecg.localizer import Localizer
 from models.errors import AnyEcgError, UsageError
 
 logger = logging.getLogger(__name__)
@@ -70,21 +66,9 @@ class Asked(BaseModel):
 class Asking:
     """Answers questions."""
 
-    def __init__(
-        self,
-        store: Store,
-        localizer: Localizer,
-        chat: Chat,
-        eyes: Eyes,
-        config: CloudConfig,
-        turns: Turns,
-    ) -> None:
-        self._store, self._chat, self._turns = store, chat, turns
-        self._budget_s = config.chat.budget_s
-        self._rules = config.rules
-        self._readings = Readings(
-            lambda strip: read(strip.parts, localizer, eyes, strip.rules, bounds=strip.bounds)
-        )
+    def __init__(self, store: Store, readings: Readings, chat: Chat, turns: Turns, budget_s: float) -> None:
+        self._store, self._readings, self._chat = store, readings, chat
+        self._turns, self._budget_s = turns, budget_s
 
     def stream(self, asked: Asked) -> Iterator[Line]:
         """Lines by their `type`, as they come:
@@ -117,9 +101,7 @@ class Asking:
             last = min(last, round(wanted.end * episode.fs) - 1)
             if last + 1 - first < LEAST_S * episode.fs:
                 raise UsageError(_too_little(wanted, episode))
-        parts = tuple(between(self._store.parts(ident), first, last))
-        own = (self._store.patient_rules.of_part(part.id, self._rules) for part in parts)
-        return Strip(episode, first, last, parts, tuple(force.thresholds for force in own))
+        return self._readings.strip(episode, first, last)
 
     def _safely(self, strips: Sequence[Strip], question: str) -> Iterator[Line]:
         """What fails on the way is the last line."""

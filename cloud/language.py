@@ -7,8 +7,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cloud.config import ChatConfig
-from models.anyecg.chat.eyes import ENCODER
+from cloud.reading import width
+from models.anyecg.chat.eyes import ENCODER, Eyes
 from models.anyecg.chat.runtime import WEIGHTS, Chat, Small
 from models.config import load
 from models.errors import AnyEcgError, UsageError
@@ -37,6 +40,16 @@ def load_chat(config: ChatConfig) -> Chat | None:
     except Exception as error:  # the libraries' own errors have no common type
         where = config.weights or config.size
         raise UsageError(f"The language model of {where} cannot be loaded: {error}") from error
+
+
+def load_language(config: ChatConfig) -> tuple[Chat, Eyes] | None:
+    """The same, and the eyes that it learned with; where they are not, it is said now (UsageError)."""
+    chat = load_chat(config)
+    if chat is None:
+        return None
+    eyes = Eyes(encoder_of(config))
+    chat.prompt([np.zeros((1, width(eyes)), dtype=np.float32)], None)
+    return chat, eyes
 
 
 def encoder_of(config: ChatConfig) -> Path:

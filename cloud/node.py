@@ -19,7 +19,7 @@ from cloud.config import CloudConfig
 from cloud.dispatcher import Dispatcher, check_alerts, dispatchers
 from cloud.health import HEAD_S, HeadNote, Health, standing_still, writable
 from cloud.inbox import Inbox
-from cloud.language import encoder_of, load_chat
+from cloud.language import load_language
 from cloud.metrics import Metrics
 from cloud.people import People
 from cloud.replay_lane import ReplayInbox, ReplayLane
@@ -28,9 +28,9 @@ from cloud.reporter import Reporter
 from cloud.retention import Retention
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Patch, Store, open_store, path_of
+from cloud.strips import Readings
 from cloud.turns import Turns
 from cloud.worker import Worker
-from models.anyecg.chat.eyes import Eyes
 from models.anyecg.localizer import Localizer
 from models.errors import UsageError
 
@@ -117,14 +117,15 @@ async def serve(config: CloudConfig, say: Callable[[str], None] = logger.warning
 
 def _language(config: CloudConfig, store: Store, network: Localizer) -> tuple[Asking | None, Reporter | None]:
     """Who answers questions and who writes reports; nobody where the language model is off."""
-    chat = load_chat(config.chat)
-    if chat is None:
+    loaded = load_language(config.chat)
+    if loaded is None:
         return None, None
-    eyes = Eyes(encoder_of(config.chat))
+    chat, eyes = loaded
+    readings = Readings(store, network, eyes, config.rules)
     turns = Turns(_cores() if config.chat.size == "small" else 1)  # torch takes all cores by itself
     return (
-        Asking(store, network, chat, eyes, config, turns),
-        Reporter(store, chat, eyes, turns, config.chat.budget_s),
+        Asking(store, readings, chat, turns, config.chat.budget_s),
+        Reporter(store, readings, chat, turns, config.chat.budget_s),
     )
 
 

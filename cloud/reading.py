@@ -130,6 +130,11 @@ def signal(parts: Sequence[Segment], bounds: Span) -> Signal:
     return microvolts, fs, leads, missing
 
 
+def width(eyes: Eyes) -> int:
+    """Numbers of a content token."""
+    return eyes.width + 2 * len(CHANCES)
+
+
 def _chances(
     analyst: EpisodeAnalyst, thresholds: Mapping[str, float], head: Segment, begin: float, seconds: int
 ) -> Floats:

@@ -11,22 +11,18 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from cloud.reading import CHANCES, signal
 from cloud.reports import PLAN, left_to_the_template, written_by
 from cloud.store import Draft, Store, Written
+from cloud.strips import Readings, Strip
 from cloud.turns import BusyError, Turns
 from models.anyecg.chat.consultation import Answer, Consultation
-from models.anyecg.chat.eyes import Eyes
-from models.anyecg.chat.readings import Reading
 from models.anyecg.chat.runtime import Chat
 from models.anyecg.grounding import check
-from models.ecg import Segment
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +39,9 @@ ASTRAY = "the language model wrote something else"
 class Reporter(threading.Thread):
     """Runs until `stop()`."""
 
-    def __init__(self, store: Store, chat: Chat, eyes: Eyes, turns: Turns, budget_s: float) -> None:
+    def __init__(self, store: Store, readings: Readings, chat: Chat, turns: Turns, budget_s: float) -> None:
         super().__init__(name="reporter", daemon=True)
-        self._store, self._chat, self._eyes = store, chat, eyes
+        self._store, self._readings, self._chat = store, readings, chat
         self._turns, self._budget_s = turns, budget_s
         self._halt = threading.Event()
         self._halted: Future[None] = Future()
@@ -76,8 +72,7 @@ class Reporter(threading.Thread):
         the model is busy with others."""
         if draft.attempts > MOST_ATTEMPTS:
             return _template(draft, FAILED)
-        parts = self._store.parts(draft.report.episode_id)
-        answer = self._writer.write(draft, [part for part in parts if part.id in draft.report.segment_ids])
+        answer = self._writer.write(draft, self._strip(draft))
         either: tuple[Future[Any], ...] = (answer, self._halted)
         wait(either, self._budget_s, FIRST_COMPLETED)
         try:
@@ -91,29 +86,31 @@ class Reporter(threading.Thread):
             logger.exception("report %s: the language model failed", draft.report.id)
             return _template(draft, FAILED)
 
-    def _answer(self, draft: Draft, parts: Sequence[Segment]) -> Answer:
+    def _strip(self, draft: Draft) -> Strip:
+        episode = self._store.episode(draft.report.episode_id)
+        assert episode is not None
+        first, after = (round(s * episode.fs) for s in (draft.evidence.start, draft.evidence.end))
+        return self._readings.strip(episode, first, after - 1)
+
+    def _answer(self, draft: Draft, strip: Strip) -> Answer:
+        """Held to what the draft rests on: its citations are ids of that evidence."""
         until = time.monotonic() + self._budget_s
-        known, patch = draft.evidence, parts[0].patch_id
         with self._turns.taken(self._budget_s):
-            seen = self._eyes.see(*signal(parts, (known.start, known.end)))
-            seen = np.pad(seen, ((0, 0), (0, 2 * len(CHANCES))))  # as where no chance is known
-            reading = Reading(evidence=known, features=seen, record=patch, patient=patch)
+            reading = replace(self._readings.of(strip), evidence=draft.evidence)
             return Consultation(self._chat, [reading]).answer(QUESTION, max(0.0, until - time.monotonic()))
 
 
 class _Writer(threading.Thread):
     """Answers one draft after the other; ends with the process, whatever it is at."""
 
-    def __init__(self, answer: Callable[[Draft, Sequence[Segment]], Answer]) -> None:
+    def __init__(self, answer: Callable[[Draft, Strip], Answer]) -> None:
         super().__init__(name="writer", daemon=True)
         self._answer = answer
-        self._drafts: queue.SimpleQueue[tuple[Draft, Sequence[Segment], Future[Answer]] | None] = (
-            queue.SimpleQueue()
-        )
+        self._drafts: queue.SimpleQueue[tuple[Draft, Strip, Future[Answer]] | None] = queue.SimpleQueue()
 
-    def write(self, draft: Draft, parts: Sequence[Segment]) -> Future[Answer]:
+    def write(self, draft: Draft, strip: Strip) -> Future[Answer]:
         future: Future[Answer] = Future()
-        self._drafts.put((draft, parts, future))
+        self._drafts.put((draft, strip, future))
         return future
 
     def end(self, patience_s: float) -> None:
@@ -123,11 +120,11 @@ class _Writer(threading.Thread):
 
     def run(self) -> None:
         while (asked := self._drafts.get()) is not None:
-            draft, parts, future = asked
+            draft, strip, future = asked
             if not future.set_running_or_notify_cancel():
                 continue
             try:
-                future.set_result(self._answer(draft, parts))
+                future.set_result(self._answer(draft, strip))
             except Exception as error:  # told to who waits for it
                 future.set_exception(error)
 

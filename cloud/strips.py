@@ -1,19 +1,22 @@
-"""Strips that are asked about, and what the language model is told and shown of them."""
+"""Strips that are asked about or reported, and what the language model is told and shown of them."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from string import ascii_lowercase
 
 from cloud.config import RuleConfig
-from cloud.store import Episode
+from cloud.reading import between, read
+from cloud.store import Episode, Store
+from models.anyecg.chat.eyes import Eyes
 from models.anyecg.chat.readings import Reading
 from models.anyecg.evidence import Evidence, Span
+from models.anyecg.localizer import Localizer
 from models.ecg import Segment
 
 KEPT = 32  # readings in memory; any of them can be made again from the store
@@ -21,7 +24,7 @@ KEPT = 32  # readings in memory; any of them can be made again from the store
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """What of an episode is asked about: samples, both included, the parts that hold them, and the rules in
+    """What of an episode is wanted: samples, both included, the parts that hold them, and the rules in
     force for each."""
 
     episode: Episode
@@ -54,19 +57,25 @@ def dates(strips: Sequence[Strip]) -> list[str | None]:
 
 
 class Readings:
-    """Strips as the language model is told and shown them; the newest are kept."""
+    """Strips of the store as the language model is told and shown them; the newest are kept."""
 
-    def __init__(self, read: Callable[[Strip], Reading]) -> None:
-        self._read = read
+    def __init__(self, store: Store, localizer: Localizer, eyes: Eyes, rules: RuleConfig) -> None:
+        self._store, self._localizer, self._eyes, self._rules = store, localizer, eyes, rules
         self._kept: OrderedDict[tuple[object, ...], Reading] = OrderedDict()
         self._lock = threading.Lock()
 
+    def strip(self, episode: Episode, first: int, last: int) -> Strip:
+        """Of the samples that have come of it, those from `first` to `last`."""
+        parts = tuple(between(self._store.parts(episode.id), first, last))
+        own = (self._store.patient_rules.of_part(part.id, self._rules) for part in parts)
+        return Strip(episode, first, last, parts, tuple(force.thresholds for force in own))
+
     def of(self, strip: Strip) -> Reading:
-        """As the first of those asked about."""
+        """As the first of those asked about; RecordingError where none of its samples is held."""
         key = (strip.first, strip.last, strip.rules, *(part.id for part in strip.parts))
         with self._lock:
             reading = self._kept.pop(key, None)
-        reading = reading or self._read(strip)
+        reading = reading or read(strip.parts, self._localizer, self._eyes, strip.rules, bounds=strip.bounds)
         with self._lock:
             self._kept[key] = reading
             if len(self._kept) > KEPT:

@@ -13,8 +13,11 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from cloud import reading
+from cloud.config import RuleConfig
 from cloud.inbox import Inbox
 from cloud.sqlite_store import SqliteStore
+from cloud.strips import Readings
 from models.anyecg.chat.eyes import Eyes
 from models.anyecg.chat.forms import FORMS
 from models.anyecg.chat.prompt import Floats, Ints, answering
@@ -117,11 +120,18 @@ def eyes() -> Eyes:
     return Eyes()
 
 
+@pytest.fixture
+def readings(store: SqliteStore, network: Localizer, eyes: Eyes) -> Readings:
+    return Readings(store, network, eyes, RuleConfig())
+
+
 WORDS = learn([w for form in FORMS.values() for w in form.wordings] * 3)
 
 
 class Scripted:
     """A decoder that answers by `says(question)`: the first line is its plan, the others are sentences."""
+
+    width = reading.width(Eyes())
 
     def __init__(self, says: Callable[[str], Sequence[str]]) -> None:
         self._says = says

@@ -12,15 +12,13 @@ import pytest
 from pydantic import ValidationError
 
 from cloud.ask import OTHERS, TEMPLATE_SAID, Asked, Asking, UnknownEpisodeError
-from cloud.config import ChatConfig, CloudConfig, RuleConfig
+from cloud.config import ChatConfig, RuleConfig
 from cloud.quiet import Thresholds
 from cloud.sqlite_store import SqliteStore
-from cloud.strips import KEPT, Strip, dates
+from cloud.strips import KEPT, Readings, Strip, dates
 from cloud.turns import BusyError, Turns, apart
 from models.anyecg.chat.consultation import TOO_SLOW
-from models.anyecg.chat.eyes import Eyes
 from models.anyecg.chat.runtime import Chat
-from models.anyecg.localizer import Localizer
 from models.ecg import Segment
 from models.errors import UsageError
 from models.wire import encode_segment
@@ -44,11 +42,10 @@ def episode(store: SqliteStore, excerpt_parts: list[Segment]) -> str:
 
 
 @pytest.fixture
-def make_asking(store: SqliteStore, network: Localizer, eyes: Eyes, scripted: MakeChat) -> MakeAsking:
+def make_asking(store: SqliteStore, readings: Readings, scripted: MakeChat) -> MakeAsking:
     def make(*lines: str, says: Any = None, turns: Turns | None = None, **chat: Any) -> Asking:
-        config = CloudConfig(chat=ChatConfig(**chat))
         model = scripted(says or (lambda _: lines))
-        return Asking(store, network, model, eyes, config, turns or Turns(1))
+        return Asking(store, readings, model, turns or Turns(1), ChatConfig(**chat).budget_s)
 
     return make
 
@@ -207,11 +204,9 @@ def test_what_cannot_be_asked_about_is_said_before_anything_is_read(
 
 
 def test_too_much_at_once_is_one_sentence(
-    episode: str, network: Localizer, eyes: Eyes, store: SqliteStore, scripted: MakeChat
+    episode: str, readings: Readings, store: SqliteStore, scripted: MakeChat
 ) -> None:
-    asking = Asking(
-        store, network, scripted(lambda _: ["report"], longest=600), eyes, CloudConfig(), Turns(1)
-    )
+    asking = Asking(store, readings, scripted(lambda _: ["report"], longest=600), Turns(1), 20.0)
     *_, last = asking.stream(asked(episode))
     assert last["type"] == "error"
     assert "600 are the most" in last["detail"]
@@ -238,15 +233,15 @@ def test_a_model_that_fails_or_is_late_is_said(episode: str, make_asking: MakeAs
 
 
 def test_a_strip_is_read_once_for_many_questions_and_memory_is_bounded(
-    store: SqliteStore, episode: str, make_asking: MakeAsking
+    episode: str, readings: Readings, make_asking: MakeAsking
 ) -> None:
-    asking = make_asking("count V")
-    read, kept = asking._readings._read, asking._readings._kept
-    times = []
-    asking._readings._read = lambda parts: times.append(1) or read(parts)  # type: ignore[func-returns-value]
+    asking, kept = make_asking("count V"), readings._kept
+    list(asking.stream(asked(episode)))
+    (first,) = kept.values()
     for _ in range(3):
         list(asking.stream(asked(episode)))
-    assert len(times) == 1
+    (again,) = kept.values()
+    assert again is first
     for begin in range(KEPT + 3):
         list(asking.stream(asked({"episode": episode, "from": begin, "to": begin + 3})))
     assert len(kept) == KEPT

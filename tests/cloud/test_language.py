@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 import torch  # noqa: TID251 - networks under test
 
 from cloud.config import ChatConfig, CloudConfig
-from cloud.language import load_chat
+from cloud.language import load_chat, load_language
 from models.anyecg.chat.export import export_small
+from models.anyecg.chat.eyes import ENCODER
 from models.anyecg.chat.net import chat, load_llm, load_words, save_adapter, small, with_lora
 from models.anyecg.chat.tokenizer import MARKERS, learn
 from models.anyecg.chat.train import metadata
@@ -45,6 +47,15 @@ def test_the_small_one_comes_from_a_folder(tmp_path: Path) -> None:
     (tmp_path / "decoder.onnx").write_text("not a network")
     with pytest.raises(UsageError, match="cannot be loaded"):
         load_chat(ChatConfig(weights=tmp_path))
+
+
+def test_a_model_of_another_training_than_its_eyes_is_one_sentence(tmp_path: Path) -> None:
+    assert load_language(ChatConfig()) is not None
+    WORDS.save(tmp_path / "tokenizer.json")
+    export_small(small(WORDS, WIDTH, **SHAPE), tmp_path, metadata(WORDS, "0"))
+    shutil.copy(ENCODER, tmp_path)
+    with pytest.raises(UsageError, match="content tokens of 6 numbers, these have 202"):
+        load_language(ChatConfig(weights=tmp_path))
 
 
 @pytest.fixture

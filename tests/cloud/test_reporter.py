@@ -15,12 +15,12 @@ from cloud.config import CloudConfig
 from cloud.reporter import FAILED, LATE, Reporter
 from cloud.reports import BY_A_MODEL, FOOT, MODEL
 from cloud.sqlite_store import SqliteStore
+from cloud.strips import Readings
 from cloud.turns import Turns
 from cloud.worker import Worker
 from models.anyecg.chat.answers import answer
-from models.anyecg.chat.eyes import Eyes
 from models.anyecg.chat.plans import Plan
-from models.anyecg.chat.runtime import Chat
+from models.anyecg.chat.runtime import Chat, Small
 from models.anyecg.localizer import Localizer
 from models.ecg import Segment, segment_id
 from models.verdicts import Report
@@ -51,8 +51,10 @@ def wait_until(holds: Callable[[], bool], within_s: float = 30.0) -> None:
 
 
 @contextmanager
-def reporting(store: SqliteStore, chat: Chat, eyes: Eyes, budget_s: float = 20.0) -> Iterator[Reporter]:
-    reporter = Reporter(store, chat, eyes, Turns(1), budget_s)
+def reporting(
+    store: SqliteStore, chat: Chat, readings: Readings, budget_s: float = 20.0
+) -> Iterator[Reporter]:
+    reporter = Reporter(store, readings, chat, Turns(1), budget_s)
     with running(store, reporter):
         yield reporter
 
@@ -68,10 +70,12 @@ def running(store: SqliteStore, thread: Reporter | Worker) -> Iterator[None]:
         thread.join()
 
 
-def written(store: SqliteStore, chat: Chat, eyes: Eyes, episode: str, budget_s: float = 20.0) -> Report:
+def written(
+    store: SqliteStore, chat: Chat, readings: Readings, episode: str, budget_s: float = 20.0
+) -> Report:
     """The episode's report after the reporter's turn at it."""
     before = store.report(episode)
-    with reporting(store, chat, eyes, budget_s):
+    with reporting(store, chat, readings, budget_s):
         wait_until(lambda: store.report(episode) != before)
     after = store.report(episode)
     assert after is not None
@@ -86,14 +90,14 @@ def episode(store: SqliteStore, network: Localizer, excerpt_parts: list[Segment]
 
 
 def test_the_models_sentences_take_the_templates_place(
-    store: SqliteStore, episode: str, eyes: Eyes, scripted: MakeChat
+    store: SqliteStore, episode: str, readings: Readings, scripted: MakeChat
 ) -> None:
     template = store.report(episode)
     assert template is not None
     evidence = store.evidence(template.id)
     assert evidence is not None
     said = answer(Plan("report"), [evidence])
-    report = written(store, scripted(lambda _: ["report", *said]), eyes, episode)
+    report = written(store, scripted(lambda _: ["report", *said]), readings, episode)
     assert report.narrative.splitlines()[1 : 1 + len(said)] == list(said)
     assert report.narrative.startswith(BY_A_MODEL)
     assert report.narrative.endswith(FOOT)
@@ -107,10 +111,10 @@ def test_the_models_sentences_take_the_templates_place(
 
 
 def test_what_does_not_hold_is_replaced_counted_and_logged(
-    store: SqliteStore, episode: str, eyes: Eyes, scripted: MakeChat, caplog: pytest.LogCaptureFixture
+    store: SqliteStore, episode: str, readings: Readings, scripted: MakeChat, caplog: pytest.LogCaptureFixture
 ) -> None:
     template = store.report(episode)
-    report = written(store, scripted(lambda _: ["report", LIE]), eyes, episode)
+    report = written(store, scripted(lambda _: ["report", LIE]), readings, episode)
     assert template is not None
     assert "999" not in report.narrative
     assert report.narrative.splitlines()[1:] == template.narrative.splitlines()[1:]
@@ -120,45 +124,63 @@ def test_what_does_not_hold_is_replaced_counted_and_logged(
 
 
 def test_a_model_that_answers_something_else_leaves_the_report_to_the_template(
-    store: SqliteStore, episode: str, eyes: Eyes, scripted: MakeChat
+    store: SqliteStore, episode: str, readings: Readings, scripted: MakeChat
 ) -> None:
-    report = written(store, scripted(lambda _: ["decline treatment", "x"]), eyes, episode)
+    report = written(store, scripted(lambda _: ["decline treatment", "x"]), readings, episode)
     assert report.narrative.startswith("Template report: the language model wrote something else.")
     assert report.model == MODEL
 
 
 def test_a_model_that_fails_leaves_the_report_to_the_template(
-    store: SqliteStore, episode: str, eyes: Eyes, scripted: MakeChat
+    store: SqliteStore, episode: str, readings: Readings, scripted: MakeChat
 ) -> None:
-    report = written(store, scripted(lambda _: 1 / 0), eyes, episode)  # type: ignore[arg-type, return-value]
+    report = written(store, scripted(lambda _: 1 / 0), readings, episode)  # type: ignore[arg-type, return-value]
     assert report.narrative.startswith(f"Template report: {FAILED}.")
-    too_long = written_again(store, scripted(lambda _: ["report"], longest=50), eyes, episode)
+    too_long = written_again(store, scripted(lambda _: ["report"], longest=50), readings, episode)
     assert too_long.narrative.startswith(f"Template report: {FAILED}.")
 
 
-def written_again(store: SqliteStore, chat: Chat, eyes: Eyes, episode: str) -> Report:
+def written_again(store: SqliteStore, chat: Chat, readings: Readings, episode: str) -> Report:
     with store.writing() as db:
         db.execute("update reports set written = null, lease_until = 0")
-    return written(store, chat, eyes, episode)
+    return written(store, chat, readings, episode)
+
+
+def test_the_shipped_model_reads_what_the_shipped_networks_make_of_an_episode(
+    store: SqliteStore, episode: str, readings: Readings
+) -> None:
+    report = written(store, Small(), readings, episode)
+    assert report.narrative.startswith(BY_A_MODEL)
+    assert report.model.startswith("anyecg-chat-small/")
+    assert " ventricular premature beats" in report.narrative
+    assert store.stats()["language"]["replaced"] == 0
 
 
 def test_only_the_newest_report_of_an_episode_is_written(
-    store: SqliteStore, network: Localizer, excerpt_parts: list[Segment], eyes: Eyes, scripted: MakeChat
+    store: SqliteStore,
+    network: Localizer,
+    excerpt_parts: list[Segment],
+    readings: Readings,
+    scripted: MakeChat,
 ) -> None:
     analyse(store, network, *excerpt_parts)
-    written(store, scripted(lambda _: ["report"]), eyes, excerpt_parts[0].episode_id)
+    written(store, scripted(lambda _: ["report"]), readings, excerpt_parts[0].episode_id)
     assert [r.model for r in store.reports(excerpt_parts[0].episode_id)] == [MODEL, "scripted/1"]
 
 
 def test_a_report_of_an_episode_that_has_moved_on_is_not_kept(
-    store: SqliteStore, network: Localizer, excerpt_parts: list[Segment], eyes: Eyes, scripted: MakeChat
+    store: SqliteStore,
+    network: Localizer,
+    excerpt_parts: list[Segment],
+    readings: Readings,
+    scripted: MakeChat,
 ) -> None:
     """A part came late: what the report says of the others is no longer all."""
     analyse(store, network, *(excerpt_parts[n] for n in (0, 1, 2, 4)))
     draft = store.claim_report(30.0, now=time.time())
     assert draft is not None
     analyse(store, network, excerpt_parts[3])
-    reporter = Reporter(store, scripted(lambda _: ["report"]), eyes, Turns(1), 20.0)
+    reporter = Reporter(store, readings, scripted(lambda _: ["report"]), Turns(1), 20.0)
     reporter._writer.start()
     said = reporter.write(draft)
     assert said is not None
@@ -169,7 +191,7 @@ def test_a_report_of_an_episode_that_has_moved_on_is_not_kept(
 
 
 def test_a_report_whose_writer_was_killed_is_written_after_its_lease_and_not_for_ever_tried(
-    store: SqliteStore, episode: str, eyes: Eyes, scripted: MakeChat
+    store: SqliteStore, episode: str, readings: Readings, scripted: MakeChat
 ) -> None:
     now = time.time()
     for attempt in range(3):
@@ -179,7 +201,7 @@ def test_a_report_whose_writer_was_killed_is_written_after_its_lease_and_not_for
     last = store.claim_report(10.0, now=now + 33)
     assert last is not None
     assert last.attempts == 4
-    said = Reporter(store, scripted(lambda _: ["report"]), eyes, Turns(1), 20.0).write(last)
+    said = Reporter(store, readings, scripted(lambda _: ["report"]), Turns(1), 20.0).write(last)
     assert said is not None
     assert said.report.narrative.startswith(f"Template report: {FAILED}.")
 
@@ -216,13 +238,13 @@ def test_an_alert_arrives_within_two_seconds_while_the_model_hangs(
     store: SqliteStore,
     network: Localizer,
     excerpt_parts: list[Segment],
-    eyes: Eyes,
+    readings: Readings,
     scripted: MakeChat,
     hanging: Hanging,
 ) -> None:
     analyse(store, network, excerpt_parts[0])
     worker = Worker(store, network, CloudConfig())
-    with running(store, worker), reporting(store, scripted(hanging), eyes, budget_s=1.0):
+    with running(store, worker), reporting(store, scripted(hanging), readings, budget_s=1.0):
         assert hanging.asked.wait(20.0)
         before, alarming = of_another_patch(excerpt_parts[:2])  # the sixth ventricular beat is in part 1
         commit(store, before)
@@ -244,7 +266,11 @@ def narrative(store: SqliteStore, episode: str) -> str:
 
 
 def test_a_model_that_is_slow_is_stopped_in_its_budget_and_the_next_report_is_its_own(
-    store: SqliteStore, network: Localizer, excerpt_parts: list[Segment], eyes: Eyes, scripted: MakeChat
+    store: SqliteStore,
+    network: Localizer,
+    excerpt_parts: list[Segment],
+    readings: Readings,
+    scripted: MakeChat,
 ) -> None:
     slow = threading.Event()
     slow.set()
@@ -256,22 +282,26 @@ def test_a_model_that_is_slow_is_stopped_in_its_budget_and_the_next_report_is_it
 
     analyse(store, network, excerpt_parts[0])
     chat = scripted(says)
-    first = written(store, chat, eyes, excerpt_parts[0].episode_id, budget_s=0.5)
+    first = written(store, chat, readings, excerpt_parts[0].episode_id, budget_s=0.5)
     assert first.narrative.startswith(f"Template report: {LATE}.")
     slow.clear()
     (other,) = of_another_patch(excerpt_parts[:1])
     analyse(store, network, other)
-    assert written(store, chat, eyes, other.episode_id).model == "scripted/1"
+    assert written(store, chat, readings, other.episode_id).model == "scripted/1"
 
 
 def test_what_could_not_be_analysed_is_said_in_a_models_report_too(
-    store: SqliteStore, network: Localizer, excerpt_parts: list[Segment], eyes: Eyes, scripted: MakeChat
+    store: SqliteStore,
+    network: Localizer,
+    excerpt_parts: list[Segment],
+    readings: Readings,
+    scripted: MakeChat,
 ) -> None:
     part = excerpt_parts[0]
     counts = part.counts.copy()
     gap = (part.first + 3600, 1800)
     counts[:, gap[0] : gap[0] + gap[1]] = 0
     analyse(store, network, replace(part, counts=counts, gaps=(gap,)))
-    report = written(store, scripted(lambda _: ["report"]), eyes, part.episode_id)
+    report = written(store, scripted(lambda _: ["report"]), readings, part.episode_id)
     assert "No alerts is not normal: " in report.narrative
     assert "could not be analysed and may hide something" in report.abstentions[0]

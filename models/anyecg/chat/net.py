@@ -127,6 +127,7 @@ class TorchDecoder:
 
     def __init__(self, net: EcgChat) -> None:
         self._net, self._device = net.eval(), net.connector.start.device
+        self.width = net.connector.width
 
     @torch.no_grad()
     def connect(self, content: Floats) -> Floats:

@@ -27,7 +27,7 @@ import onnxruntime
 
 from models.anyecg.chat.prompt import LONGEST, Floats, Ints, asking, fits, opening
 from models.anyecg.chat.tokenizer import CONTENT, ECG, ECG_END, END, MARKERS, Tokenizer
-from models.errors import AnyEcgError, RecordingError
+from models.errors import AnyEcgError, RecordingError, UsageError
 
 WEIGHTS = Path(__file__).parent
 FILES = ("tokenizer.json", "connector.onnx", "decoder.onnx")
@@ -46,6 +46,8 @@ class UnfinishedError(AnyEcgError):
 
 class Decoder(Protocol):
     """A language model and its connector; a cache is what it has read, and is never changed."""
+
+    width: int  # D, numbers of a content token
 
     def connect(self, content: Floats) -> Floats:
         """(second, D) to (second + 2, hidden)."""
@@ -90,8 +92,15 @@ class Chat:
     def prompt(self, ecgs: Sequence[Floats], evidence: Sequence[str] | None) -> State:
         """Reads ECGs (second, D) and the `prompt.text` of each one's evidence; None: without.
 
-        ValueError where they are too long together.
+        Raises:
+            UsageError: the model learned to read other content tokens.
+            ValueError: they are too long together.
         """
+        if strange := {ecg.shape[1] for ecg in ecgs} - {self._decoder.width}:
+            raise UsageError(
+                f"{self.model} reads content tokens of {self._decoder.width} numbers, these have "
+                f"{min(strange)}: its weights, encoder and readings are not of one training."
+            )
         ids = np.array(opening(self._words, [len(ecg) for ecg in ecgs], evidence), dtype=np.int64)
         fits(len(ids), self._longest)
         rows = np.concatenate([self._decoder.connect(ecg) for ecg in ecgs])
@@ -206,6 +215,7 @@ class OnnxDecoder:
         )
         self.sha256 = hashlib.sha256(b"".join(files)).hexdigest()
         self.metadata = self._decoder.get_modelmeta().custom_metadata_map
+        self.width = int(self._connector.get_inputs()[0].shape[1])
         self._hidden = int(self._decoder.get_inputs()[1].shape[1])
         heads = int(self.metadata["key_heads"])
         self._shapes = {i.name: (heads, 0, i.shape[2]) for i in self._decoder.get_inputs()[2:]}

@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from cloud.ask import Asking
 from cloud.broker import free_port
-from cloud.config import CloudConfig, PeopleConfig
+from cloud.config import PeopleConfig
 from cloud.console.app import create_app
 from cloud.docket import Called, Docket
 from cloud.people import People
@@ -31,11 +31,10 @@ from cloud.replays import Replays
 from cloud.roles import LOCAL, Role
 from cloud.sqlite_store import SqliteStore
 from cloud.store import Outcome, Receipt
+from cloud.strips import Readings
 from cloud.turns import Turns
-from models.anyecg.chat.eyes import Eyes
 from models.anyecg.chat.runtime import Chat
 from models.anyecg.evidence import Evidence
-from models.anyecg.localizer import Localizer
 from models.ecg import Clock, Segment, make_id, read_only, segment_id
 from models.verdicts import Alert, Finding, Priority, Report
 from models.wire import encode_segment
@@ -122,11 +121,11 @@ PLANS = {  # by the question, as a model reads it
 
 @pytest.fixture
 def server(
-    store: SqliteStore, tmp_path: Path, network: Localizer, eyes: Eyes, scripted: Callable[..., Chat]
+    store: SqliteStore, tmp_path: Path, readings: Readings, scripted: Callable[..., Chat]
 ) -> Iterator[Server]:
     """With a language model that knows the answers to PLANS."""
     chat = scripted(lambda question: PLANS.get(question, ["findings"]))
-    asking = Asking(store, network, chat, eyes, CloudConfig(), Turns(1))
+    asking = Asking(store, readings, chat, Turns(1), 20.0)
     running = Server(store, asking=asking, replays=Replays(tmp_path / "replays", store))
     yield running
     running.stop()

@@ -201,6 +201,8 @@ class Scripted:
     evidence, without evidence by their content tokens.
     """
 
+    width = WIDTH
+
     def __init__(self, words: Tokenizer, speak: Speak, held: Sequence[Reading]) -> None:
         self._words, self._speak = words, speak
         placed = [Placed(i, 0.0, None).of(reading.evidence) for reading in held for i in range(3)]
