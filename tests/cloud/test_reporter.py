@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from cloud.ask import Asked, Asking
 from cloud.config import CloudConfig
 from cloud.reporter import FAILED, LATE, Reporter
 from cloud.reports import BY_A_MODEL, FOOT, MODEL
@@ -23,6 +24,7 @@ from models.anyecg.chat.plans import Plan
 from models.anyecg.chat.runtime import Chat, Small
 from models.anyecg.localizer import Localizer
 from models.ecg import Segment, segment_id
+from models.recordings import Recording
 from models.verdicts import Report
 from models.wire import encode_segment
 
@@ -154,6 +156,25 @@ def test_the_shipped_model_reads_what_the_shipped_networks_make_of_an_episode(
     assert report.model.startswith("anyecg-chat-small/")
     assert " ventricular premature beats" in report.narrative
     assert store.stats()["language"]["replaced"] == 0
+
+
+def test_the_shipped_model_ends_a_report_of_five_minutes_a_week_after_the_patch_began(
+    store: SqliteStore,
+    network: Localizer,
+    excerpt: Recording,
+    excerpt_parts: list[Segment],
+    readings: Readings,
+) -> None:
+    """Late times are long; what is held to the findings may be as long as it must."""
+    head, first = excerpt_parts[0], round(7 * 86_400 * excerpt.fs)
+    ident = segment_id(head.patch_id, head.boot_id, first, first + excerpt.counts.shape[1] - 1)
+    part = replace(head, id=ident, episode_id=ident, first=first, counts=excerpt.counts, final=True)
+    analyse(store, network, part)
+    asking = Asking(store, readings, Small(), Turns(1), 60.0)
+    *_, end = asking.stream(Asked(episodes=(part.episode_id,), question="What is abnormal here, and where?"))
+    assert (end["plan"], end["finished"]) == ("findings", True)
+    report = written(store, Small(), readings, part.episode_id, budget_s=60.0)
+    assert report.narrative.startswith(BY_A_MODEL)
 
 
 def test_only_the_newest_report_of_an_episode_is_written(

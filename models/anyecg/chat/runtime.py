@@ -31,7 +31,7 @@ from models.errors import AnyEcgError, RecordingError, UsageError
 
 WEIGHTS = Path(__file__).parent
 FILES = ("tokenizer.json", "connector.onnx", "decoder.onnx")
-MOST_TOKENS = 400  # of an answer
+MOST_TOKENS = 400  # of an answer that nobody holds to anything
 SURE = 0.5  # a plan that is not likelier than all others together is a question not understood
 UNSURE = "decline unclear"
 APART = "apart"  # metadata `questions` of a model that had a stage 0
@@ -119,15 +119,17 @@ class Chat:
         until: float | None = None,
     ) -> Iterator[str]:
         """The lines of the answer. `allow(lines so far)` may hold the next line to a text or a pattern, or
-        end the answer.
+        end the answer; what is held has all the room that is left.
 
         Raises:
-            UnfinishedError: after `tokens`, or at `until` (of time.monotonic), before the answer's end.
+            UnfinishedError: after `tokens` of other lines, where there is no more room, or at `until` (of
+                time.monotonic), before the answer's end.
             ValueError: no room for a question and an answer of that length.
         """
         asked = asking(self._words, question)
-        fits(state.length + len(asked) + tokens, self._longest)
-        answer = _Answer(self._decoder, state.cache, tokens, until)
+        before = state.length + len(asked)
+        fits(before + tokens, self._longest)
+        answer = _Answer(self._decoder, state.cache, tokens, self._longest - before, until)
         answer.read(asked)
         lines: list[str] = []
         while not answer.ended:
@@ -145,13 +147,13 @@ class Chat:
     def _said(self, answer: _Answer, text: str) -> tuple[list[int], float]:
         """A line that is given; whoever gives it says when all is said."""
         ids = self._words.encode(text)
-        answer.spend([*ids, self._newline])
+        answer.spend([*ids, self._newline], held=True)
         return ids, 1.0
 
     def _line(self, answer: _Answer, pattern: re.Pattern[str] | None) -> tuple[list[int], float]:
         """The likeliest tokens up to a line break or the end, and their probability; of a pattern, only those
         that keep to it."""
-        matcher = self._matcher(pattern) if pattern else None
+        matcher, held = self._matcher(pattern) if pattern else None, bool(pattern)
         ids: list[int] = []
         chance = 1.0
         while True:
@@ -164,17 +166,17 @@ class Chat:
             others = logits[[self._newline, self._end]] if ends else logits[token]
             chance *= float(np.exp(others - logits[token]).sum() / np.exp(logits - logits[token]).sum())
             if ends:
-                self._close(answer, token)
+                self._close(answer, token, held=held)
                 return ids, chance
             ids.append(token)
-            answer.spend([token])
+            answer.spend([token], held=held)
             if matcher is not None:
                 matcher.consume(token)
 
-    def _close(self, answer: _Answer, token: int) -> None:
+    def _close(self, answer: _Answer, token: int, *, held: bool) -> None:
         answer.ended = token == self._end
         if not answer.ended:
-            answer.spend([token])
+            answer.spend([token], held=held)
 
     def _matcher(self, pattern: re.Pattern[str]) -> _Matcher:
         if self._grammars is None:
@@ -244,15 +246,16 @@ class _Answer:
 
     logits: Floats
 
-    def __init__(self, decoder: Decoder, cache: Any, tokens: int, until: float | None) -> None:
+    def __init__(self, decoder: Decoder, cache: Any, free: int, room: int, until: float | None) -> None:
         self._decoder, self._cache = decoder, cache
-        self._left, self._until = tokens, until
+        self._free, self._room, self._until = free, room, until
         self.ended = False
 
-    def spend(self, ids: Sequence[int]) -> None:
+    def spend(self, ids: Sequence[int], *, held: bool) -> None:
         """Reads tokens of the answer itself."""
-        self._left -= len(ids)
-        if self._left < 0:
+        self._room -= len(ids)
+        self._free -= 0 if held else len(ids)
+        if min(self._room, self._free) < 0:
             raise UnfinishedError("The answer did not end within its tokens; what it lacks is not said.")
         self.read(ids)
 

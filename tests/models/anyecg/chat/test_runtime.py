@@ -16,7 +16,7 @@ import torch  # noqa: TID251 - a network under test
 from models.anyecg.chat.export import export_small
 from models.anyecg.chat.net import EcgChat, TorchDecoder, small
 from models.anyecg.chat.prompt import LONGEST, asking, lay_out, opening
-from models.anyecg.chat.runtime import UNSURE, Chat, OnnxDecoder, Small, UnfinishedError, _Answer
+from models.anyecg.chat.runtime import DONE, UNSURE, Chat, OnnxDecoder, Small, UnfinishedError, _Answer
 from models.anyecg.chat.tokenizer import ANSWER, CONTENT, ECG_END, END, EVIDENCE, MARKERS, QUESTION, learn
 from models.anyecg.chat.tokenizer import ECG as ECG_START
 from models.anyecg.chat.train import metadata
@@ -89,7 +89,7 @@ def test_a_plan_the_model_is_not_sure_of_is_a_question_not_understood(
 
 
 def test_a_plan_is_as_sure_as_its_tokens_and_its_end_are_likely(chat: Small, net: EcgChat) -> None:
-    answer = _Answer(chat._decoder, chat.prompt([ECG], FACTS).cache, 50, None)
+    answer = _Answer(chat._decoder, chat.prompt([ECG], FACTS).cache, 50, 50, None)
     answer.read(asking(WORDS, "Report it"))
     ids, chance = chat._line(answer, None)
     read = [*opening(WORDS, [len(ECG)], FACTS), *asking(WORDS, "Report it")]
@@ -163,6 +163,19 @@ def test_an_answer_that_does_not_end_in_its_tokens_or_its_time_says_so(chat: Sma
     with pytest.raises(UnfinishedError, match="in its time"):
         next(late)
     assert issubclass(UnfinishedError, AnyEcgError)
+
+
+def test_what_is_held_has_all_the_room_that_is_left(chat: Small) -> None:
+    state = chat.prompt([ECG], FACTS)
+    long = " ".join(["mean rate 72/min"] * 20)
+
+    def allow(lines: Sequence[str]) -> str | re.Pattern[str]:
+        return re.compile(long) if len(lines) == 1 else DONE if lines else long
+
+    said = list(chat.ask(state, "How fast is it?", allow=allow, tokens=5))
+    assert said == [long, long]
+    with pytest.raises(UnfinishedError, match="within its tokens"):
+        list(chat.ask(state, "How fast is it?", allow=lambda _: long, tokens=5))
 
 
 def test_markers_in_a_question_or_in_evidence_are_read_as_characters(folder: Path) -> None:
