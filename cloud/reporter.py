@@ -1,8 +1,8 @@
 """Writes reports anew by the language model, beside the workers: nothing waits for it.
 
 A worker has committed findings, alert and the template's report by then. What is to be written stands in the
-store, so that a killed node goes on where it was. The model writes in a thread of its own: one that hangs
-keeps that thread, and no report longer than its budget.
+store, so that a killed node goes on where it was. The model writes in a thread of its own, within its budget
+once it has a turn, for which it waits at most as long; one that hangs keeps that thread, and no report.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from cloud.store import Draft, Store, Written
 from cloud.strips import Readings, Strip
 from cloud.turns import BusyError, Turns
 from models.anyecg.chat.consultation import Answer, Consultation
+from models.anyecg.chat.prompt import TooLongError
 from models.anyecg.chat.runtime import Chat
 from models.anyecg.grounding import check
 
@@ -28,11 +29,13 @@ logger = logging.getLogger(__name__)
 
 QUESTION = "Write a report."
 IDLE_S, RETRY_S = 1.0, 5.0
-LEASE_S = 30.0  # beyond the budget
+LEASE_S = 30.0  # beyond turn and budget
+GRACE_S = 1.0  # for a model that ends by itself when its time is over
 ENDING_S = 5.0  # for the answer that is being written; one that hangs ends with the process
 MOST_ATTEMPTS = 3  # a report at which the process ended so often ends it no more
 LATE = "the language model did not come to its end"  # in its time or in its tokens
 FAILED = "the language model failed"
+TOO_MUCH = "what was found is more than the language model can read"
 ASTRAY = "the language model wrote something else"
 
 
@@ -43,6 +46,7 @@ class Reporter(threading.Thread):
         super().__init__(name="reporter", daemon=True)
         self._store, self._readings, self._chat = store, readings, chat
         self._turns, self._budget_s = turns, budget_s
+        self._longest_s = 2 * budget_s + GRACE_S  # a turn, then an answer
         self._halt = threading.Event()
         self._halted: Future[None] = Future()
         self._writer = _Writer(self._answer)
@@ -57,31 +61,36 @@ class Reporter(threading.Thread):
         while not self._halt.is_set():
             try:
                 seen = self._store.last_event()
-                draft = self._store.claim_report(self._budget_s + LEASE_S, now=time.time())
+                draft = self._store.claim_report(self._longest_s + LEASE_S, now=time.time())
                 if draft is None:
                     self._store.wait(seen, IDLE_S)
                 elif written := self.write(draft):
                     self._store.write_report(draft, written, now=time.time())
+                else:
+                    self._store.release_report(draft)
+                    self._halt.wait(RETRY_S)
             except Exception:  # a store that is away for a while must not end the reports for good
                 logger.exception("the store is away")
                 self._halt.wait(RETRY_S)
         self._writer.end(ENDING_S)
 
     def write(self, draft: Draft) -> Written | None:
-        """By the model, or by the template with the reason, within the budget; None where it was stopped, or
-        the model is busy with others."""
+        """By the model, or by the template with the reason; None where it was stopped, or the model is busy
+        with others."""
         if draft.attempts > MOST_ATTEMPTS:
             return _template(draft, FAILED)
         answer = self._writer.write(draft, self._strip(draft))
         either: tuple[Future[Any], ...] = (answer, self._halted)
-        wait(either, self._budget_s, FIRST_COMPLETED)
+        wait(either, self._longest_s, FIRST_COMPLETED)
         try:
             return _written(draft, answer.result(0))
-        except BusyError:  # with questions: it is claimed again when its lease is over
+        except BusyError:  # with questions
             return None
         except TimeoutError:
             answer.cancel()
             return None if self._halt.is_set() else _template(draft, LATE)
+        except TooLongError:
+            return _template(draft, TOO_MUCH)
         except Exception:  # whatever a language model does, there is a report
             logger.exception("report %s: the language model failed", draft.report.id)
             return _template(draft, FAILED)
@@ -94,8 +103,8 @@ class Reporter(threading.Thread):
 
     def _answer(self, draft: Draft, strip: Strip) -> Answer:
         """Held to what the draft rests on: its citations are ids of that evidence."""
-        until = time.monotonic() + self._budget_s
         with self._turns.taken(self._budget_s):
+            until = time.monotonic() + self._budget_s
             reading = replace(self._readings.of(strip), evidence=draft.evidence)
             return Consultation(self._chat, [reading]).answer(QUESTION, max(0.0, until - time.monotonic()))
 

@@ -204,6 +204,12 @@ class SqliteStore(Memory):
             db.table("reports").update(row["id"], lease)
         return draft_of(row | lease)
 
+    def release_report(self, draft: Draft) -> None:
+        with self.writing() as db:
+            row = self.one("select * from reports where id = ?", draft.report.id)
+            if row is not None and draft_of(row) == draft:
+                db.table("reports").update(row["id"], {"lease_until": 0.0, "attempts": draft.attempts - 1})
+
     def write_report(self, draft: Draft, written: Written, *, now: float) -> bool:
         with self.writing() as db:
             row = self.one("select * from reports where id = ?", draft.report.id)

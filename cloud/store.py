@@ -320,6 +320,9 @@ class Store(Protocol):
         """The newest report of an episode, leased, where no language model has written it; the one that
         waits longest."""
 
+    def release_report(self, draft: Draft) -> None:
+        """It may be claimed again at once: nobody tried."""
+
     def write_report(self, draft: Draft, written: Written, *, now: float) -> bool:
         """The report in the draft's place, with its event; False and nothing if the episode has moved on or
         the lease was lost."""

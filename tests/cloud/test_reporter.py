@@ -13,9 +13,10 @@ import pytest
 
 from cloud.ask import Asked, Asking
 from cloud.config import CloudConfig
-from cloud.reporter import FAILED, LATE, Reporter
+from cloud.reporter import FAILED, LATE, MOST_ATTEMPTS, TOO_MUCH, Reporter
 from cloud.reports import BY_A_MODEL, FOOT, MODEL
 from cloud.sqlite_store import SqliteStore
+from cloud.store import Draft
 from cloud.strips import Readings
 from cloud.turns import Turns
 from cloud.worker import Worker
@@ -139,7 +140,7 @@ def test_a_model_that_fails_leaves_the_report_to_the_template(
     report = written(store, scripted(lambda _: 1 / 0), readings, episode)  # type: ignore[arg-type, return-value]
     assert report.narrative.startswith(f"Template report: {FAILED}.")
     too_long = written_again(store, scripted(lambda _: ["report"], longest=50), readings, episode)
-    assert too_long.narrative.startswith(f"Template report: {FAILED}.")
+    assert too_long.narrative.startswith(f"Template report: {TOO_MUCH}.")
 
 
 def written_again(store: SqliteStore, chat: Chat, readings: Readings, episode: str) -> Report:
@@ -225,6 +226,33 @@ def test_a_report_whose_writer_was_killed_is_written_after_its_lease_and_not_for
     said = Reporter(store, readings, scripted(lambda _: ["report"]), Turns(1), 20.0).write(last)
     assert said is not None
     assert said.report.narrative.startswith(f"Template report: {FAILED}.")
+
+
+def test_a_report_waits_for_a_model_that_is_busy_however_often_it_is_claimed(
+    store: SqliteStore,
+    episode: str,
+    readings: Readings,
+    scripted: MakeChat,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cloud.reporter.RETRY_S", 0.01)
+    claims: list[int] = []
+    turns, claim = Turns(1), store.claim_report
+
+    def counted(lease_s: float, *, now: float) -> Draft | None:
+        draft = claim(lease_s, now=now)
+        claims.extend([] if draft is None else [draft.attempts])
+        return draft
+
+    monkeypatch.setattr(store, "claim_report", counted)
+    reporter = Reporter(store, readings, scripted(lambda _: ["report"]), turns, 0.1)
+    with turns.taken(), running(store, reporter):
+        wait_until(lambda: len(claims) > 2 * MOST_ATTEMPTS)
+        assert set(claims) == {1}
+        waiting = store.report(episode)
+    assert waiting is not None
+    assert (waiting.model, LATE in waiting.narrative) == (MODEL, False)
+    assert written(store, scripted(lambda _: ["report"]), readings, episode).model == "scripted/1"
 
 
 class Hanging:
