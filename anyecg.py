@@ -379,17 +379,17 @@ def _desk(config: Path | None, networks: Path | None, weights: Path | None, fold
 def _language(config: Path | None, weights: Path | None) -> tuple[Callable[[], Chat], Path]:
     """What loads the language model of cloud.toml, or of a folder; and the encoder that it learned with."""
     from cloud.config import CloudConfig
-    from cloud.language import encoder_of, load_chat
+    from cloud.language import encoder_of, load_language
     from models.config import load
 
     chosen = load(config, CloudConfig).chat
     chosen = chosen if weights is None else chosen.model_copy(update={"weights": weights})
 
     def language() -> Chat:
-        chat = load_chat(chosen)
-        if chat is None:
+        loaded = load_language(chosen)
+        if loaded is None:
             raise UsageError(f'{config}: chat.size = "off"; there is no language model to ask.')
-        return chat
+        return loaded[0]
 
     return language, encoder_of(chosen)
 
@@ -860,8 +860,8 @@ def train_chat(
     """Train the language model in its three stages on ECGs as the code that serves reads them; resumes."""
     from models.anyecg.chat.corpus import Corpus
     from models.anyecg.chat.eyes import make_encoder
+    from models.anyecg.chat.readings import digest, prepare
     from models.anyecg.chat.readings import load as readings
-    from models.anyecg.chat.readings import prepare
     from models.anyecg.chat.strips import signals
     from models.anyecg.chat.train import Recipe, train_adapter, train_small
     from models.config import load
@@ -876,9 +876,9 @@ def train_chat(
     prepare(out, data, partial(read_strip, networks=networks, encoder=encoder), folds, progress=_say)
     corpus = Corpus(readings(out))
     if chosen.size == "small":
-        train_small(out, corpus.draw, chosen, corpus.texts(TOKENIZER_TEXTS, 0), last=stage)
+        train_small(out, corpus.draw, chosen, corpus.texts(TOKENIZER_TEXTS, 0), digest(out), stage)
     else:
-        train_adapter(out, corpus.draw, chosen, last=stage)
+        train_adapter(out, corpus.draw, chosen, digest(out), stage)
 
 
 @dataset_app.command("build")

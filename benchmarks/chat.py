@@ -21,13 +21,12 @@ from itertools import islice
 from pathlib import Path
 
 from cloud.config import ChatConfig
-from cloud.language import load_chat
+from cloud.language import load_language
 from cloud.node import warm_up
 from cloud.reading import read
 from edge.intake import Intake
 from edge.screening import WindowScreener
 from models.anyecg.chat.consultation import Answer, Consultation
-from models.anyecg.chat.eyes import Eyes
 from models.anyecg.localizer import Localizer
 from models.ecg import Segment
 from models.evaluation.served import cut
@@ -71,9 +70,9 @@ def spread(seconds: Sequence[float]) -> dict[str, float]:
 
 
 def main() -> None:
-    chat = load_chat(ChatConfig(weights=Path(sys.argv[1]) if len(sys.argv) > 1 else None))
-    assert chat is not None
-    localizer, eyes = Localizer(), Eyes()
+    loaded = load_language(ChatConfig(weights=Path(sys.argv[1]) if len(sys.argv) > 1 else None))
+    assert loaded is not None
+    (chat, eyes), localizer = loaded, Localizer()
     warm_up()
     spent: dict[str, list[float]] = {"reading": [], "report": [], "findings": [], "all": []}
     answers: list[Answer] = []

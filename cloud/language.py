@@ -43,11 +43,16 @@ def load_chat(config: ChatConfig) -> Chat | None:
 
 
 def load_language(config: ChatConfig) -> tuple[Chat, Eyes] | None:
-    """The same, and the eyes that it learned with; where they are not, it is said now (UsageError)."""
+    """The same, and the eyes that it learned with; where they are others, it is said now (UsageError)."""
     chat = load_chat(config)
     if chat is None:
         return None
     eyes = Eyes(encoder_of(config))
+    if chat.encoder and chat.encoder != eyes.sha256:
+        raise UsageError(
+            f"{chat.model} learned to read what another encoder than {encoder_of(config)} sees; "
+            "name the folder of one training in chat.weights."
+        )
     chat.prompt([np.zeros((1, width(eyes)), dtype=np.float32)], None)
     return chat, eyes
 
@@ -64,15 +69,19 @@ def _adapted(config: ChatConfig) -> Chat:
     weights = config.weights or WEIGHTS / config.size
     if not (weights / ADAPTER).is_file():
         raise UsageError(f"{weights} holds no {ADAPTER}; name the folder of a training in chat.weights.")
+    from safetensors import safe_open
+
     from models.anyecg.chat.net import TorchDecoder, load_adapter, load_llm, load_words
 
     recipe = _recipe(weights, config.size)
     words = load_words(config.model, recipe.markers, recipe.gguf)
     llm = load_llm(config.model, recipe.gguf, recipe.dtype, recipe.four_bit)
     net = load_adapter(llm, words, weights, merge=not recipe.four_bit)
+    with safe_open(weights / "connector.safetensors", "np") as connector:
+        encoder = (connector.metadata() or {}).get("encoder_sha256")
     digest = hashlib.sha256((weights / ADAPTER).read_bytes()).hexdigest()
     name = f"anyecg-chat-{config.size}/1 {digest[:8]}"
-    return Chat(TorchDecoder(net), words, model=name, apart=recipe.rounds[0].stage == 0)
+    return Chat(TorchDecoder(net), words, model=name, apart=recipe.rounds[0].stage == 0, encoder=encoder)
 
 
 def _recipe(weights: Path, size: str) -> Recipe:

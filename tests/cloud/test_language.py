@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch  # noqa: TID251 - networks under test
 
 from cloud.config import ChatConfig, CloudConfig
 from cloud.language import load_chat, load_language
 from models.anyecg.chat.export import export_small
-from models.anyecg.chat.eyes import ENCODER
+from models.anyecg.chat.eyes import ENCODER, Eyes
 from models.anyecg.chat.net import chat, load_llm, load_words, save_adapter, small, with_lora
+from models.anyecg.chat.runtime import FILES, WEIGHTS, Small
 from models.anyecg.chat.tokenizer import MARKERS, learn
-from models.anyecg.chat.train import metadata
+from models.anyecg.chat.train import encoder_digest, metadata
 from models.config import load
 from models.errors import RecordingError, UsageError
 
@@ -58,6 +60,26 @@ def test_a_model_of_another_training_than_its_eyes_is_one_sentence(tmp_path: Pat
         load_language(ChatConfig(weights=tmp_path))
 
 
+def test_the_shipped_model_beside_another_encoder_of_the_same_width_is_one_sentence(tmp_path: Path) -> None:
+    for name in FILES:
+        shutil.copy(WEIGHTS / name, tmp_path)
+    other = onnx.load(ENCODER)
+    other.doc_string = "of another training"
+    onnx.save(other, tmp_path / ENCODER.name)
+    with pytest.raises(UsageError, match="learned to read what another encoder than"):
+        load_language(ChatConfig(weights=tmp_path))
+    (tmp_path / ENCODER.name).write_bytes(ENCODER.read_bytes()[:1000])
+    with pytest.raises(RecordingError, match="is no encoder as"):
+        load_language(ChatConfig(weights=tmp_path))
+
+
+def test_a_training_notes_its_encoder(tmp_path: Path) -> None:
+    WORDS.save(tmp_path / "tokenizer.json")
+    shutil.copy(ENCODER, tmp_path)
+    export_small(small(WORDS, WIDTH, **SHAPE), tmp_path, metadata(WORDS, "0", encoder_digest(tmp_path)))
+    assert Small(tmp_path).encoder == Eyes().sha256 == Small().encoder
+
+
 @pytest.fixture
 def llm(tmp_path: Path) -> Path:
     """A random tiny one of the same architecture."""
@@ -78,12 +100,13 @@ def test_a_full_one_is_served_with_the_adapter_and_the_recipe_of_its_training(
 
     recipe = Recipe(size="full", llm=llm, rank=2, markers={name: (name,) for name in MARKERS})
     words = load_words(llm, recipe.markers)
-    save_adapter(chat(with_lora(load_llm(llm), 2), words, WIDTH), tmp_path / "out")
+    save_adapter(chat(with_lora(load_llm(llm), 2), words, WIDTH), tmp_path / "out", "of its encoder")
     claim(tmp_path / "out" / "chat.json", {"data": "", "version": "1", **recipe.model_dump(mode="json")})
     served = load_chat(ChatConfig(size="full", model=llm, weights=tmp_path / "out"))
     assert served is not None
     assert answers(served) == ["measure RATE"]
     assert served.model.startswith("anyecg-chat-full/1 ")
+    assert served.encoder == "of its encoder"
     assert served.apart  # a recipe that begins with what questions mean
 
 

@@ -32,15 +32,19 @@ LEAST_SD = 0.01  # a channel that hardly ever speaks is not made loud
 
 
 class Eyes:
-    """The shipped encoder or that at `path`; RecordingError where there is none."""
+    """The shipped encoder or that at `path`; RecordingError where there is none. `sha256` is of its file."""
 
     def __init__(self, path: Path = ENCODER) -> None:
         if not path.is_file():
             raise RecordingError(f"{path} is missing; make it of a fold's dense.onnx: anyecg train chat.")
-        self._net = _Net(path.read_bytes())
-        self.model = f"eyes {hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
-        usual = json.loads(self._net.metadata["eyes"])
-        self._mean, self._sd = (np.asarray(usual[k], dtype=np.float32) for k in ("mean", "sd"))
+        file = path.read_bytes()
+        self.sha256 = hashlib.sha256(file).hexdigest()
+        try:
+            self._net = _Net(file)
+            usual = json.loads(self._net.metadata["eyes"])
+            self._mean, self._sd = (np.asarray(usual[k], dtype=np.float32) for k in ("mean", "sd"))
+        except Exception as error:  # ONNX Runtime's errors have no common type
+            raise RecordingError(f"{path} is no encoder as anyecg train chat makes it: {error!r}.") from error
 
     @property
     def width(self) -> int:

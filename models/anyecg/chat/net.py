@@ -225,7 +225,7 @@ def _peft() -> Iterator[None]:
         yield
 
 
-def save_adapter(net: EcgChat, folder: Path) -> None:
+def save_adapter(net: EcgChat, folder: Path, encoder_sha256: str = "") -> None:
     """`adapter_model.safetensors`, `adapter_config.json` and `connector.safetensors`: a few megabytes."""
     from safetensors.torch import save_file
 
@@ -234,7 +234,8 @@ def save_adapter(net: EcgChat, folder: Path) -> None:
     config = json.loads((folder / "adapter_config.json").read_text())
     config["base_model_name_or_path"] = None  # a folder of this machine
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=1) + "\n")
-    save_file(net.connector.state_dict(), str(folder / "connector.safetensors"))
+    noted = {"encoder_sha256": encoder_sha256}
+    save_file(net.connector.state_dict(), str(folder / "connector.safetensors"), noted)
 
 
 def load_adapter(llm: Any, words: Tokenizer, folder: Path, merge: bool = False) -> EcgChat:

@@ -7,6 +7,7 @@ record is kept as soon as its strips are read: whoever is interrupted goes on wi
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -98,6 +99,12 @@ def load(folder: Path) -> list[Reading]:
         features = held["features"]
     with (folder / "readings.jsonl").open(encoding="utf-8") as lines:
         return list(_unpacked((json.loads(line) for line in lines), features))
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 of what `prepare` wrote: what a training learned from."""
+    files = (folder / "readings.jsonl", folder / "readings.npz")
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _executor(jobs: int) -> Executor:

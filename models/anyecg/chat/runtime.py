@@ -68,7 +68,8 @@ class State:
 
 
 class Chat:
-    """Greedy answers of a decoder; `model` is its name in answers and reports.
+    """Greedy answers of a decoder; `model` is its name in answers and reports, `encoder` the SHA-256 of the
+    encoder whose content tokens it learned to read, as far as that was noted.
 
     `apart`: it has learned what questions mean of ECGs that are not shown, and understands them best so.
     """
@@ -81,8 +82,9 @@ class Chat:
         model: str = "anyecg-chat",
         *,
         apart: bool = False,
+        encoder: str | None = None,
     ) -> None:
-        self.model, self.apart = model, apart
+        self.model, self.apart, self.encoder = model, apart, encoder
         self._decoder, self._words, self._longest = decoder, words, longest
         self._newline, self._end = words.newline, words.marker(END)[-1]
         single = {words.one(name) for name in MARKERS if len(words.marker(name)) == 1}
@@ -199,7 +201,8 @@ class Small(Chat):
         if decoder.metadata["tokenizer_sha256"] != hashlib.sha256(words.json.encode()).hexdigest():
             raise RecordingError(f"{folder}: decoder.onnx was trained with another tokenizer.json.")
         name = f"{decoder.metadata['name']}/{decoder.metadata['version']} {decoder.sha256[:8]}"
-        super().__init__(decoder, words, model=name, apart=decoder.metadata.get("questions") == APART)
+        apart = decoder.metadata.get("questions") == APART
+        super().__init__(decoder, words, model=name, apart=apart, encoder=decoder.encoder)
         self.metadata = decoder.metadata
 
 
@@ -217,6 +220,7 @@ class OnnxDecoder:
         )
         self.sha256 = hashlib.sha256(b"".join(files)).hexdigest()
         self.metadata = self._decoder.get_modelmeta().custom_metadata_map
+        self.encoder = self._connector.get_modelmeta().custom_metadata_map.get("encoder_sha256")
         self.width = int(self._connector.get_inputs()[0].shape[1])
         self._hidden = int(self._decoder.get_inputs()[1].shape[1])
         heads = int(self.metadata["key_heads"])

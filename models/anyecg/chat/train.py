@@ -29,6 +29,7 @@ from torch.nn.utils.rnn import pad_sequence  # noqa: TID251
 
 from models.anyecg.chat.corpus import WITHHELD, Conversation
 from models.anyecg.chat.export import export_small
+from models.anyecg.chat.eyes import ENCODER
 from models.anyecg.chat.net import EcgChat, chat, load_llm, load_words, save_adapter, small, with_lora
 from models.anyecg.chat.prompt import UNLEARNED, Ints, Layout, lay_out
 from models.anyecg.chat.runtime import APART
@@ -114,15 +115,19 @@ def train_small(
         return small(words, _width(draw, recipe), **recipe.shape)
 
     net = rounds(out, build, draw, recipe, words, last)
-    export_small(net, out, metadata(words, data_sha256))
+    export_small(net, out, metadata(words, data_sha256, encoder_digest(out)))
     return net
 
 
-def metadata(words: Tokenizer, data_sha256: str) -> dict[str, Any]:
+def metadata(words: Tokenizer, data_sha256: str, encoder_sha256: str = "") -> dict[str, Any]:
     """What a reader of the files must know; content comes once a second."""
-    digest = hashlib.sha256(words.json.encode()).hexdigest()
     named = {"name": "anyecg-chat-small", "version": VERSION, "fs": 1.0, "licence": "Apache-2.0"}
-    return {**named, "questions": APART, "data_sha256": data_sha256, "tokenizer_sha256": digest}
+    return named | {
+        "questions": APART,
+        "data_sha256": data_sha256,
+        "tokenizer_sha256": hashlib.sha256(words.json.encode()).hexdigest(),
+        "encoder_sha256": encoder_sha256,
+    }
 
 
 def train_adapter(
@@ -140,7 +145,7 @@ def train_adapter(
         return chat(llm, words, _width(draw, recipe))
 
     net = rounds(out, build, draw, recipe, words, last)
-    save_adapter(net, out)
+    save_adapter(net, out, encoder_digest(out))
     return net
 
 
@@ -258,6 +263,12 @@ def _width(draw: Draw, recipe: Recipe) -> int:
     """Of a content token."""
     (conversation,) = draw(STAGES[-1], 1, recipe.seed, 0)
     return int(conversation.ecgs[0].shape[1])
+
+
+def encoder_digest(out: Path) -> str:
+    """SHA-256 of the encoder whose content tokens are learned, where it is beside them."""
+    file = out / ENCODER.name
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
 def _begin(out: Path, recipe: Recipe, data_sha256: str) -> None:
