@@ -27,6 +27,7 @@ from models.evaluation.what import What
 if TYPE_CHECKING:
     from cloud.analyst import EpisodeAnalyst
     from cloud.assignments import Assignments
+    from cloud.config import RuleConfig
     from cloud.people import People
     from cloud.prints.command import Wanted
     from cloud.roles import Person
@@ -360,6 +361,8 @@ def _questions() -> Iterator[str]:
             line = input("> " if typed else "").strip()
         except EOFError:
             return
+        except UnicodeDecodeError as error:
+            raise UsageError(f"The questions on stdin are not UTF-8 text: {error}.") from error
         if not line or line == "exit":
             return
         if not typed:
@@ -368,11 +371,14 @@ def _questions() -> Iterator[str]:
 
 
 def _desk(config: Path | None, networks: Path | None, weights: Path | None, folder: Path) -> Desk:
-    """The language model of cloud.toml, or that of a folder, and networks that read for it."""
+    """The language model of cloud.toml, or that of a folder, and networks that read for it by its rules."""
+    from cloud.config import CloudConfig
     from models.anyecg.chat.stretches import Desk
+    from models.config import load
 
     language, encoder = _language(config, weights)
-    read = partial(read_strip, networks=networks, encoder=encoder)
+    rules = load(config, CloudConfig).rules
+    read = partial(read_strip, networks=networks, encoder=encoder, rules=rules)
     return Desk(language(), read, folder, _say if sys.stderr.isatty() else _hush)
 
 
@@ -394,13 +400,17 @@ def _language(config: Path | None, weights: Path | None) -> tuple[Callable[[], C
     return language, encoder_of(chosen)
 
 
-def read_strip(recording: Recording, record: str, networks: Path | None, encoder: Path) -> Reading:
-    """The recording as served, by the networks that had left `record` ("mitdb/208") out."""
+def read_strip(
+    recording: Recording, record: str, networks: Path | None, encoder: Path, rules: RuleConfig | None = None
+) -> Reading:
+    """The recording as served, by the networks that had left `record` ("mitdb/208") out; absent `rules`: the
+    usual ones."""
     from cloud.reading import read
 
     screener, localizer = _networks(_left_out(networks, record))
-    parts = _parts(recording, screener, [], everything=True)
-    return read(parts, localizer, _eyes(encoder), bounds=(0.0, recording.duration_s))
+    parts = list(_parts(recording, screener, [], everything=True))
+    each = None if rules is None else [rules] * len(parts)
+    return read(parts, localizer, _eyes(encoder), each, bounds=(0.0, recording.duration_s))
 
 
 @cache

@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import pairwise
 from string import ascii_lowercase
 
 from cloud.config import RuleConfig
@@ -15,6 +14,7 @@ from cloud.reading import between, read
 from cloud.store import Episode, Store
 from models.anyecg.chat.eyes import Eyes
 from models.anyecg.chat.readings import Reading
+from models.anyecg.chat.stretches import in_order
 from models.anyecg.evidence import Evidence, Span
 from models.anyecg.localizer import Localizer
 from models.ecg import Segment
@@ -46,14 +46,10 @@ class Strip:
 
 
 def dates(strips: Sequence[Strip]) -> list[str | None]:
-    """Of several strips of one patch, as far as they tell the order: no two of them alike, nor turned about
-    where the clinic's clock goes back."""
-    said = [strip.date for strip in strips]
-    known = [(strip.episode.utc(strip.first), date) for strip, date in zip(strips, said, strict=True)]
-    in_order = [date for _, date in sorted((utc, date) for utc, date in known if utc is not None and date)]
-    one = len({strip.episode.patch_id for strip in strips}) == 1
-    told = one and len(strips) > 1 and all(a < b for a, b in pairwise(in_order))
-    return list(said) if told else [None] * len(strips)
+    """Of several strips of one patch, as far as they tell the order."""
+    if len({strip.episode.patch_id for strip in strips}) > 1:
+        return [None] * len(strips)
+    return in_order([strip.episode.utc(strip.first) for strip in strips], [strip.date for strip in strips])
 
 
 class Readings:

@@ -222,6 +222,8 @@ WRONG = {
     "lasts 300 s": ["excerpt@290-310", "--question", "x"],
     "has no lead V9; it has MLII": ["excerpt", "--leads", "V9", "--question", "x"],
     "too short; 2 s are the least": ["excerpt@1-2.5", "--question", "x"],
+    "no recording is that long": [f"excerpt@0-{'9' * 400}", "--question", "x"],
+    "has to be UTF-8 text": ["excerpt@0-9", "--json", "--question", "caf\udce9"],
     "7 ECGs at once; one to 6": [*["excerpt@0-9"] * 7, "--question", "x"],
     "1500 s; 648 s are the most": [*["excerpt"] * 4, "excerpt@0-300", "--question", "x"],
     "--question is empty": ["excerpt", "--question", " "],
@@ -243,6 +245,39 @@ def test_wrong_input_is_one_sentence(chat: Callable[..., str], sentence: str) ->
     with pytest.raises(AnyEcgError) as error:
         chat(*WRONG[sentence])
     assert sentence in str(error.value)
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence(chat: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_text("{}\n")
+    with pytest.raises(UsageError, match=r"--out /proc/a\.jsonl cannot be read or written"):
+        chat("--batch", str(tmp_path / "q.jsonl"), "--out", "/proc/a.jsonl")
+
+
+def test_questions_that_are_no_text_are_one_sentence(
+    chat: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latin = io.TextIOWrapper(io.BytesIO("café?\n".encode("latin-1")), encoding="utf-8")
+    monkeypatch.setattr("sys.stdin", latin)
+    with pytest.raises(UsageError, match="not UTF-8 text"):
+        chat("excerpt@0-10")
+
+
+def test_dates_are_told_where_they_tell_the_order(
+    chat: Callable[..., str], excerpt: Recording, tmp_path: Path
+) -> None:
+    dated = replace(excerpt, start_utc=1_704_103_200.0)
+    write_wfdb(dated, tmp_path / "dated")
+    record, compared = str(tmp_path / "dated"), ("--question", "Compare them.")
+    assert "2024-01-01 10:00" in chat(f"{record}@70-80", f"{record}@0-10", *compared)
+    assert "2024" not in chat(f"{record}@30-40", f"{record}@0-10", *compared)  # of one minute
+
+
+def test_the_rules_of_the_configuration_count(chat: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "cloud.toml").write_text("[rules]\nfast_bpm = 80.0\n")
+    asked = ("excerpt@0-60", "--question", "Write a report.")
+    usual, strict = chat(*asked), chat(*asked, "--config", str(tmp_path / "cloud.toml"))
+    assert "stretch of fast heart rate" not in usual
+    assert "stretch of fast heart rate" in strict
 
 
 def test_nothing_asked_is_wrong_too(chat: Callable[..., str], typed: Callable[[str], None]) -> None:

@@ -61,11 +61,12 @@ def answer_all(questions: Path, out: Path, consult: Consult, say: Say, every: in
         raise UsageError(f"--out {out} is the file of the questions; give another one.")
     try:
         done = _answered(out)
+        answers = out.open("a", encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--out {out} cannot be read or written: {error}.") from error
     told = _Told(len(rows), every, say)
     failed, asked = 0, set[Ident]()
-    with out.open("a", encoding="utf-8") as file:
+    with answers as file:
         for number, line in rows:
             row = _row(number, line, asked, done, consult)
             if row is not None:
@@ -165,8 +166,12 @@ def _sentence(error: Exception) -> str:
 
 
 def short(question: str) -> str:
-    """The question on one line; UsageError where there is none, or it is too long to be one."""
+    """The question on one line; UsageError where there is none, or it is too long to be one, or no text."""
     line = " ".join(question.split())
+    try:
+        line.encode()
+    except UnicodeEncodeError as error:  # bytes that this machine could not read
+        raise UsageError("A question has to be UTF-8 text; this one is not.") from error
     if not 0 < len(line) <= LONGEST_QUESTION:
         raise UsageError(f"A question has 1 to {LONGEST_QUESTION} characters, this one has {len(line)}.")
     return line

@@ -8,11 +8,13 @@ Times are in seconds of the recording, in what is asked for and in what is answe
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from string import ascii_lowercase
 
@@ -30,6 +32,7 @@ LEAST_S = 2.0
 FACTS = 200  # tokens, at least about, of what is found of an ECG
 SLACK_S = 0.1  # a stretch ends with the recording where its rounded length is given
 EXCERPT_OF = "mitdb/208"
+OTHERS = "These ECGs are of different records: a difference is a change only where one person has both."
 OPEN, KEPT, HEARD = 4, 64, 4  # recordings, readings and consultations that are kept
 
 
@@ -67,6 +70,8 @@ def _span(text: str, record: str, span: str) -> tuple[str | None, str | None]:
         raise UsageError(
             f"{text}: after @ come seconds of the recording, FROM-TO, for example {record or 'RECORD'}@60-90."
         )
+    if not all(math.isfinite(float(second or 0)) for second in found.groups()):
+        raise UsageError(f"{text}: no recording is that long.")
     return found[1], found[2]
 
 
@@ -121,7 +126,11 @@ class Desk:
         refs = [ref.model_copy(update={"record": self._found(ref.record)}) for ref in asked]
         stretches = [stretch_of(self._open(ref.record), ref) for ref in refs]
         _short_enough(stretches)
-        readings = [self._placed(place, stretch) for place, stretch in enumerate(stretches)]
+        if len({stretch.record for stretch in stretches}) > 1:
+            self._say(OTHERS)
+        begun = [self._begin(stretch) for stretch in stretches]
+        dates = in_order(begun, [_date(utc) for utc in begun])
+        readings = [self._placed(i, stretch, dates[i]) for i, stretch in enumerate(stretches)]
         return Consultation(self._chat, readings), readings
 
     def _found(self, record: str) -> str:
@@ -135,13 +144,18 @@ class Desk:
                 return str(edf)
         return record
 
-    def _placed(self, place: int, stretch: Stretch) -> Reading:
+    def _begin(self, stretch: Stretch) -> float | None:
+        """UTC."""
+        recording = self._open(stretch.record)
+        return None if recording.start_utc is None else recording.start_utc + stretch.first / recording.fs
+
+    def _placed(self, place: int, stretch: Stretch, date: str | None) -> Reading:
         recording = self._open(stretch.record)
         start = stretch.first / recording.fs
         span = f"{start:g}-{start + stretch.seconds:g} s"
         self._say(f"Reading ECG {ascii_lowercase[place]}: {stretch.record}, {span}.")
         reading = self._read(stretch)
-        evidence = Placed(place, start, _date(recording, start)).of(reading.evidence)
+        evidence = Placed(place, start, date).of(reading.evidence)
         return replace(reading, start=round(start, 3), evidence=evidence)
 
     def _read_now(self, stretch: Stretch) -> Reading:
@@ -156,10 +170,17 @@ def _name(record: str, recording: Recording) -> str:
     return EXCERPT_OF if record == EXCERPT else f"{Path(record).resolve().parent.name}/{recording.patch_id}"
 
 
-def _date(recording: Recording, start: float) -> str | None:
-    if recording.start_utc is None:
-        return None
-    return f"{datetime.fromtimestamp(recording.start_utc + start, UTC):%Y-%m-%d %H:%M}"
+def _date(utc: float | None) -> str | None:
+    return None if utc is None else f"{datetime.fromtimestamp(utc, UTC):%Y-%m-%d %H:%M}"
+
+
+def in_order(utcs: Sequence[float | None], dates: Sequence[str | None]) -> list[str | None]:
+    """The dates of several ECGs as far as they tell the order: none where two are alike, or turned about by a
+    clock that goes back."""
+    both = zip(utcs, dates, strict=True)
+    known = [date for _, date in sorted((utc, date) for utc, date in both if utc is not None and date)]
+    told = len(dates) > 1 and all(a < b for a, b in pairwise(known))
+    return list(dates) if told else [None] * len(dates)
 
 
 def room(ecgs: int) -> int:
