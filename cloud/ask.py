@@ -108,7 +108,7 @@ class Asking:
         silence = max(PATIENCE_S, self._budget_s) + SLOW_S
         try:
             yield from apart(self._lines(strips, question), silence)
-        except (AnyEcgError, ValueError) as error:
+        except AnyEcgError as error:
             yield {"type": "error", "detail": str(error)}
         except Exception:  # whatever a language model does, who asked is told
             logger.exception("a question could not be answered")

@@ -115,11 +115,17 @@ class _Stored(Collector):
     def _reports(self) -> Iterator[Metric]:
         by = self._store.one(
             "select count(*) as total, coalesce(sum(claims + replaced + added > 0), 0) as model,"
-            " coalesce(sum(replaced), 0) as replaced from reports"
+            " coalesce(sum(written is not null), 0) as tried, coalesce(sum(replaced), 0) as replaced"
+            " from reports"
         )
         assert by is not None
         written = [(("model",), by["model"]), (("template",), by["total"] - by["model"])]
         yield _gauge("anyecg_reports", "Reports kept, by who wrote them as they stand.", written, ["by"])
+        yield _gauge(
+            "anyecg_reports_left_to_template",
+            "Reports that the language model could not write; each says why.",
+            by["tried"] - by["model"],
+        )
         yield _gauge(
             "anyecg_claims_replaced", "Sentences of the language model that did not hold.", by["replaced"]
         )

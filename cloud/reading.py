@@ -139,7 +139,8 @@ def _chances(
     analyst: EpisodeAnalyst, thresholds: Mapping[str, float], head: Segment, begin: float, seconds: int
 ) -> Floats:
     """(second, CHANCES twice): the highest chance in each second from `begin` on, and up to it, each as far
-    from its threshold as `_beyond` says; 0 where nothing was read."""
+    from its threshold as `_beyond` says; 0 where no part came, or no beat. A rhythm that could not be heard
+    counts as impossible."""
     fs = head.fs
     heard = [
         (b.r / fs, label, chance) for b in analyst.beats if b.readable for label, chance in b.chances.items()

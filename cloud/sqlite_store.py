@@ -452,9 +452,10 @@ class SqliteStore(Memory):
             "technical": self.scalar("select count(*) from technical"),
             "rejected": self.scalar("select count(*) from rejects"),
             "language": self.one(
-                "select count(*) as reports, coalesce(sum(claims), 0) as claims,"
-                " coalesce(sum(replaced), 0) as replaced, coalesce(sum(added), 0) as added"
-                " from reports where claims + replaced + added > 0"  # else the template's, with the reason
+                "select coalesce(sum(claims + replaced + added > 0), 0) as reports,"
+                " coalesce(sum(claims + replaced + added = 0), 0) as left_to_template,"
+                " coalesce(sum(claims), 0) as claims, coalesce(sum(replaced), 0) as replaced,"
+                " coalesce(sum(added), 0) as added from reports where written is not null"
             ),
             "latency_s": spread([row["shown_at"] - row["sampled_at"] for row in rows if row["sampled_at"]]),
             "pipeline_s": spread(

@@ -418,7 +418,8 @@ class Store(Protocol):
         """The cloud's share of the demo's table.
 
         {"segments", "pending", "findings": {label: n}, "alerts", "technical", "rejected",
-         "language": {"reports", "claims", "replaced", "added"} of what language models wrote,
+         "language": {"reports", "left_to_template", "claims", "replaced", "added"} of what language models
+         wrote and could not write,
          "latency_s": {"n", "p50", "p95"}, "pipeline_s": {"n", "p50", "p95"}} over V findings and alerts.
         """
 

@@ -152,6 +152,7 @@ def test_figures_are_those_of_the_inbox_and_of_the_store(store: SqliteStore, mak
     assert seen["anyecg_audit_head_number",] == store.audit.head().number
     assert seen["anyecg_store_bytes",] > 4096
     assert seen["anyecg_reports", "template"] == seen["anyecg_claims_replaced",] == 0
+    assert seen["anyecg_reports_left_to_template",] == 0
 
 
 def test_every_figure_has_its_help_and_our_name(store: SqliteStore) -> None:

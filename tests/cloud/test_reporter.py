@@ -108,7 +108,7 @@ def test_the_models_sentences_take_the_templates_place(
     assert replace(report, narrative="", model="") == replace(template, narrative="", model="")
     counts = store.stats()["language"]
     assert counts.pop("claims") >= len(said)
-    assert counts == {"reports": 1, "replaced": 0, "added": 0}
+    assert counts == {"reports": 1, "left_to_template": 0, "replaced": 0, "added": 0}
     told = [event.data["report_id"] for event in store.events(0) if event.kind == "report"]
     assert told == [template.id, template.id]
 
@@ -140,6 +140,7 @@ def test_a_model_that_fails_leaves_the_report_to_the_template(
     report = written(store, scripted(lambda _: 1 / 0), readings, episode)  # type: ignore[arg-type, return-value]
     assert report.narrative.startswith(f"Template report: {FAILED}.")
     too_long = written_again(store, scripted(lambda _: ["report"], longest=50), readings, episode)
+    assert store.stats()["language"]["left_to_template"] == 1
     assert too_long.narrative.startswith(f"Template report: {TOO_MUCH}.")
 
 

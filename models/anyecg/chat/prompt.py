@@ -191,7 +191,7 @@ def _spans(spans: Sequence[tuple[float, float]]) -> list[str]:
 
 def _short(number: float) -> str:
     """To one decimal, without a zero behind the point."""
-    return f"{round(number, 1):g}" if abs(number) < 1e5 else f"{number:.0f}"
+    return f"{number:.1f}".removesuffix(".0")
 
 
 def _chance(probability: float) -> str:

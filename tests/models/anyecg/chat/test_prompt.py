@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.anyecg.chat.invented import Placed
 from models.anyecg.chat.prompt import LONGEST, UNLEARNED, Layout, as_read, asking, lay_out, opening, text
 from models.anyecg.chat.tokenizer import (
     ANSWER,
@@ -131,6 +132,13 @@ def test_evidence_as_text() -> None:
         "a7 RR 820 ~0\na8 PR -\n"
         "a11 V 3 5% 3.4-3.5 4.4-4.6 20.4-20.5 .91-1.00/.45 @2.5-5.5 19.5-21.5"
     )
+
+
+def test_late_times_keep_their_tenths() -> None:
+    week = Placed(0, 604_800.0).of(evidence(PVC))
+    head, *_, beats = text(week).splitlines()
+    assert head == "2 II V1 604800-604860"
+    assert " 604803.4-604803.5 604804.4-604804.6 " in beats
 
 
 def test_of_many_spans_the_first_and_the_last_are_told() -> None:
