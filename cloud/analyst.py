@@ -33,7 +33,7 @@ from models.anyecg.labels import RHYTHM_TOKENS, RHYTHMS
 from models.anyecg.localizer import LEAST_S, RHYTHM_S, Localization, Localizer
 from models.ecg import Mask, Microvolts, Segment, mask_to_spans
 from models.signals.measure import Intervals, measure_intervals
-from models.verdicts import Finding, Measurements
+from models.verdicts import TOLD_FROM_S, Finding, Measurements
 
 CONTEXT_S = 45.0
 DECIDE_S = 1.0  # of signal that must follow a beat
@@ -45,9 +45,17 @@ AF_IRREGULARITY = 0.06
 RUN_GOES_ON = 6  # beats
 RUN_RR_S = 0.55  # 110/min
 RUN_DRIFT = 0.12  # of the interval, from beat to beat
-AF_STEPS = {"average": 8, "least": 16, "bridge": 20}  # 4 s, 8 s, 10 s of 0.5 s
+AF_STEPS = {
+    "average": 8,
+    "least": round(TOLD_FROM_S["AFIB"] / RHYTHM_S),
+    "bridge": 20,
+}  # 4 s, 8 s, 10 s of 0.5 s
 STRANGE = "UNFAMILIAR"  # not a probability: how many times as strange as usual
-STRANGE_STEPS = {"average": 1, "least": 20, "bridge": 20}  # 10 s, 10 s
+STRANGE_STEPS = {
+    "average": 1,
+    "least": round(TOLD_FROM_S["UNFAMILIAR"] / RHYTHM_S),
+    "bridge": 20,
+}  # 10 s, 10 s
 VF_STEPS = {"average": 2, "least": 4, "bridge": 4}  # 1 s, 2 s, 2 s
 
 

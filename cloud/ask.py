@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from string import ascii_lowercase
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from cloud.citations import Cited, cites
 from cloud.store import Episode, Store
-from cloud.strips import Readings, Strip, dates, placed
+from cloud.strips import Hands, Readings, Strip, dates, one_heart, placed
 from cloud.turns import PATIENCE_S, Turns, apart
 from models.anyecg.chat.consultation import Answer, Consultation
 from models.anyecg.chat.runtime import Chat
@@ -35,7 +35,7 @@ SLOW_S = 5.0  # beyond budget and patience: no line for so long, and the answer 
 LEAST_S = 1.0  # of a span
 LATEST_S = 1e9  # after its boot a patch has no samples: 30 years
 TEMPLATE_SAID = "The language model did not come to its end; the template said the rest."
-OTHERS = "These strips are of different patches: a difference between them is no change of one heart."
+OTHERS = "These strips are not known to be of one patient: a difference is no change of one heart."
 
 Line = dict[str, Any]
 
@@ -70,8 +70,10 @@ class Asking:
         self._store, self._readings, self._chat = store, readings, chat
         self._turns, self._budget_s = turns, budget_s
 
-    def stream(self, asked: Asked) -> Iterator[Line]:
-        """Lines by their `type`, as they come:
+    def stream(
+        self, asked: Asked, worn_by: Callable[[Episode], Hands] = lambda _: frozenset({None})
+    ) -> Iterator[Line]:
+        """Lines by their `type`, as they come; `worn_by` says who had the patch of an episode meanwhile:
 
             {"type": "ecgs", "ecgs": [{"ecg", "episode", "patch_id", "from_s", "to_s"}], "caution"}
             {"type": "waiting", "before": how many}
@@ -86,7 +88,8 @@ class Asking:
         strips = [self._strip(wanted) for wanted in asked.episodes]
         _short_enough(strips)
         self._turns.refuse_if_full()
-        return self._safely(strips, asked.question)
+        one = one_heart((strip.episode.patch_id, worn_by(strip.episode)) for strip in strips)
+        return self._safely(strips, asked.question, one=one)
 
     def _strip(self, wanted: str | Stretch) -> Strip:
         ident = wanted if isinstance(wanted, str) else wanted.episode
@@ -103,27 +106,27 @@ class Asking:
                 raise UsageError(_too_little(wanted, episode))
         return self._readings.strip(episode, first, last)
 
-    def _safely(self, strips: Sequence[Strip], question: str) -> Iterator[Line]:
+    def _safely(self, strips: Sequence[Strip], question: str, *, one: bool) -> Iterator[Line]:
         """What fails on the way is the last line."""
         silence = max(PATIENCE_S, self._budget_s) + SLOW_S
         try:
-            yield from apart(self._lines(strips, question), silence)
+            yield from apart(self._lines(strips, question, one=one), silence)
         except AnyEcgError as error:
             yield {"type": "error", "detail": str(error)}
         except Exception:  # whatever a language model does, who asked is told
             logger.exception("a question could not be answered")
             yield {"type": "error", "detail": "The question could not be answered; the log says why."}
 
-    def _lines(self, strips: Sequence[Strip], question: str) -> Iterator[Line]:
-        yield _named(strips)
+    def _lines(self, strips: Sequence[Strip], question: str, *, one: bool) -> Iterator[Line]:
+        yield _named(strips) | {"caution": None if one else OTHERS}
         if not self._turns.free:
             yield {"type": "waiting", "before": self._turns.waiting}
         with self._turns.taken():
-            yield from self._answer(strips, question)
+            yield from self._answer(strips, question, dates(strips) if one else [None] * len(strips))
 
-    def _answer(self, strips: Sequence[Strip], question: str) -> Iterator[Line]:
+    def _answer(self, strips: Sequence[Strip], question: str, said: Sequence[str | None]) -> Iterator[Line]:
         readings = []
-        for place, (strip, date) in enumerate(zip(strips, dates(strips), strict=True)):
+        for place, (strip, date) in enumerate(zip(strips, said, strict=True)):
             readings.append(placed(self._readings.of(strip), place, date))
             yield {"type": "read", "ecg": ascii_lowercase[place]}
         begun = time.monotonic()
@@ -168,8 +171,7 @@ def _named(strips: Sequence[Strip]) -> Line:
         }
         for place, strip in enumerate(strips)
     ]
-    patches = {strip.episode.patch_id for strip in strips}
-    return {"type": "ecgs", "ecgs": ecgs, "caution": OTHERS if len(patches) > 1 else None}
+    return {"type": "ecgs", "ecgs": ecgs}
 
 
 def _end(answer: Answer, ecgs: Sequence[Evidence], seconds: float) -> Line:

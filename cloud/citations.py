@@ -82,7 +82,7 @@ def _facts(sentence: str, ecgs: dict[str, Cited]) -> Iterator[Place]:
 def _intervals(sentence: str, ecgs: dict[str, Cited]) -> Iterator[Place]:
     """`Duration: 1.9s-3.1s`, in seconds from the ECG's start."""
     for claim in read(sentence) or ():
-        ecg = ecgs.get(claim.ecgs[0] if claim.ecgs else next(iter(ecgs)))
+        ecg = ecgs.get(claim.ecgs[0] if claim.ecgs else next(iter(ecgs), ""))
         if claim.kind == "located" and ecg is not None:
             for first, last in zip(claim.times[::2], claim.times[1::2], strict=True):
                 start = ecg.evidence.start

@@ -114,7 +114,8 @@ class _Stored(Collector):
 
     def _reports(self) -> Iterator[Metric]:
         by = self._store.one(
-            "select count(*) as total, coalesce(sum(claims + replaced + added > 0), 0) as model,"
+            "select count(*) as total,"
+            " coalesce(sum(written is not null and claims + replaced + added > 0), 0) as model,"
             " coalesce(sum(written is not null), 0) as tried, coalesce(sum(replaced), 0) as replaced"
             " from reports"
         )

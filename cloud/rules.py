@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models.verdicts import RUN_BEATS, TOLD_FROM_S
+
 PATTERNS = {"B": 2, "T": 3}  # a V every second, every third beat
 CYCLES = 3
-RUN_BEATS = 3
 VT_BPM = 100.0
 PAUSE_S = 2.5
 STANDSTILL_S = 3.0  # what a pause needs without a beat on both sides of it
-RATE_S = 30.0
+RATE_S = TOLD_FROM_S["TACHY"]
 LEAST_RR = 8
 FORMS = ("PACED",)  # bundle branch block did not carry over to patients never seen (models/LOG.md)
 FORM_BEATS, FORM_SHARE = 10, 0.6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from string import ascii_lowercase
@@ -19,6 +19,7 @@ from models.anyecg.evidence import Evidence, Span
 from models.anyecg.localizer import Localizer
 from models.ecg import Segment
 
+Hands = frozenset[str | None]  # ids of all who had a patch; None is nobody
 KEPT = 32  # readings in memory; any of them can be made again from the store
 
 
@@ -45,10 +46,16 @@ class Strip:
         return None if utc is None else f"{datetime.fromtimestamp(utc, UTC).astimezone():%Y-%m-%d %H:%M}"
 
 
+def one_heart(worn: Iterable[tuple[str, Hands]]) -> bool:
+    """Whether ECGs, each of a patch and of those who had it meanwhile, are known to be of one: of one
+    patient, or of one patch that is on nobody."""
+    patches, hands = zip(*worn, strict=True)
+    people = frozenset[str | None]().union(*hands)
+    return len(people) == 1 and (None not in people or len(set(patches)) == 1)
+
+
 def dates(strips: Sequence[Strip]) -> list[str | None]:
-    """Of several strips of one patch, as far as they tell the order."""
-    if len({strip.episode.patch_id for strip in strips}) > 1:
-        return [None] * len(strips)
+    """Of several strips of one heart, as far as they tell the order."""
     return in_order([strip.episode.utc(strip.first) for strip in strips], [strip.date for strip in strips])
 
 

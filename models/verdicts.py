@@ -80,6 +80,16 @@ LABELS: Mapping[str, Label] = _table(
 )
 
 
+RUN_BEATS = 3  # ventricular beats in a row
+TOLD_FROM_S: Mapping[str, float] = {  # in a shorter ECG it cannot be found, and is not denied
+    "AFIB": 8.0,
+    "PACED": 10.0,
+    "BRADY": 30.0,  # from beat to beat, in one piece
+    "TACHY": 30.0,
+    "UNFAMILIAR": 10.0,
+}
+
+
 class Priority(IntEnum):
     """Alarm priorities after IEC 60601-1-8; technical ones stand apart, below the clinical ones."""
 

@@ -276,7 +276,7 @@ def _ask(app: FastAPI, asking: Asking | None) -> None:
         if asking is None:
             raise HTTPException(503, OFF)
         try:
-            lines = asking.stream(asked)
+            lines = asking.stream(asked, seen.worn_by)
         except AnyEcgError as error:
             raise HTTPException(STATUS.get(type(error), 422), str(error)) from error
         return StreamingResponse(

@@ -14,6 +14,7 @@ from typing import Any
 
 from cloud.citations import Cited, pieces
 from cloud.console.views import EpisodeView, moment
+from cloud.strips import one_heart
 from models.anyecg.chat import comparison, statements
 from models.anyecg.chat.names import NAMES, UNASSESSED_LIST
 from models.anyecg.chat.plans import QTC, ST
@@ -82,9 +83,7 @@ def changes(ecgs: Sequence[Ecg]) -> Row:
 
 
 def _one_heart(ecgs: Sequence[Ecg]) -> bool:
-    """Whether all are known to be of one: of one patient, or of one patch that is on nobody."""
-    hands = frozenset[str | None]().union(*(ecg.hands for ecg in ecgs))
-    return len(hands) == 1 and (None not in hands or len({ecg.view.episode.patch_id for ecg in ecgs}) == 1)
+    return one_heart((ecg.view.episode.patch_id, ecg.hands) for ecg in ecgs)
 
 
 def _cautions(ecgs: Sequence[Ecg]) -> list[str]:

@@ -192,13 +192,15 @@ class EpisodeView:
     analysed_by: tuple[str, str] | None  # network, and the SHA-256 of its weights
     symptoms: list[Symptom]
     signing: Standing  # what people made of the report
+    covered: bool  # what is signed rests on the newest report as it is
 
     @classmethod
     def of(cls, seen: Seen, episode_id: str) -> EpisodeView | None:
         episode = seen.episode(episode_id)
         if episode is None:
             return None
-        report = seen.report(episode_id)
+        report, signing = seen.report(episode_id), seen.signing(episode_id)
+        signed = signing.signed
         newest = seen.segment(report.segment_ids[-1]) if report else None
         return cls(
             episode=episode,
@@ -211,7 +213,8 @@ class EpisodeView:
             head=seen.report_head(report) if report else None,
             analysed_by=seen.analysed_by(episode_id),
             symptoms=seen.symptoms_of(episode),
-            signing=seen.signing(episode_id),
+            signing=signing,
+            covered=bool(signed and report and signed.report_id == report.id and seen.holds(signed)),
         )
 
     def rows(self) -> list[Row]:
@@ -271,8 +274,8 @@ class EpisodeView:
 
     def reviewed(self) -> str | None:
         """By whom and when; None: by nobody yet."""
-        signed = self.signing.signed
-        return f"reviewed by {signed.who} at {moment(signed.at)}" if signed else None
+        signed, earlier = self.signing.signed, "" if self.covered else ", of an earlier report"
+        return f"reviewed by {signed.who} at {moment(signed.at)}{earlier}" if signed else None
 
     def span(self) -> str:
         e = self.episode

@@ -114,13 +114,13 @@ def _about(day: Day, now: float, wanting: Sequence[str]) -> dict[str, str]:
 
 
 def reviews(day: Day) -> tuple[int, int]:
-    """How many of how many reports a person has signed."""
-    return sum(stay.view.signing.signed is not None for stay in day.stays), len(day.stays)
+    """How many of how many newest reports a person has signed."""
+    return sum(stay.view.covered for stay in day.stays), len(day.stays)
 
 
 def reviewed(day: Day) -> str:
     count, of = reviews(day)
-    by = sorted({s.view.signing.signed.who for s in day.stays if s.view.signing.signed})
+    by = sorted({s.view.signing.signed.who for s in day.stays if s.view.covered and s.view.signing.signed})
     return f"{count} of {of} episodes, by {', '.join(by)}" if count else "by nobody yet"
 
 

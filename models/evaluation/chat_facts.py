@@ -149,7 +149,7 @@ def _of_whole(claim: Claim, *, blind: bool) -> bool:
     """A standstill where nothing could be analysed says nothing of the rhythm."""
     if claim.kind == "rhythm":
         return not blind or LABELS[claim.label or ""].kind is Kind.RHYTHM
-    return claim.kind == "seen" or (claim.kind in _DENIED and claim.label in _WHOLE)
+    return claim.kind in {"seen", "runs"} or (claim.kind in _DENIED and claim.label in _WHOLE)
 
 
 def _count(claim: Claim | None, *, whole: bool) -> float | None:

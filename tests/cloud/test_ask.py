@@ -6,6 +6,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from cloud.strips import KEPT, Readings, Strip, dates
 from cloud.turns import BusyError, Turns, apart
 from models.anyecg.chat.consultation import TOO_SLOW
 from models.anyecg.chat.runtime import Chat
-from models.ecg import Segment
+from models.ecg import Segment, segment_id
 from models.errors import UsageError
 from models.wire import encode_segment
 
@@ -94,7 +95,8 @@ def test_an_interval_of_the_papers_grammar_lies_where_the_strip_has_it(
 ) -> None:
     span = {"episode": episode, "from": 20, "to": 60}
     lines = list(make_asking("locate V").stream(asked(span)))
-    (sentence,) = sentences(lines)
+    sentence, counts = sentences(lines)
+    assert counts["text"].endswith(" 20.0 s.")
     assert sentence["text"].startswith("Duration: ")
     for cite in sentence["cites"]:
         begin = float(cite["text"].split("s-")[0])
@@ -178,6 +180,19 @@ def test_strips_of_different_patches_are_not_told_as_one_course(
     lines = list(make_asking("compare RATE").stream(asked(episode, other)))
     assert lines[0]["caution"] == OTHERS
     assert "(" not in sentences(lines)[0]["text"].split(":")[0]  # no dates, so no order
+
+
+def test_a_patch_that_changed_hands_is_not_told_as_one_course(
+    store: SqliteStore, episode: str, excerpt_parts: list[Segment], make_asking: MakeAsking
+) -> None:
+    day = round(86_400 * excerpt_parts[0].fs)
+    head = excerpt_parts[0]
+    ident = segment_id(head.patch_id, head.boot_id, day, day + head.last - head.first)
+    later = replace(head, id=ident, episode_id=ident, first=day)
+    asking, of = make_asking("compare RATE"), asked(episode, commit(store, later))
+    one, two = (list(asking.stream(of, worn)) for worn in (lambda _: {"anna"}, lambda e: {e.id}))
+    assert (one[0]["caution"], "From earlier to later" in sentences(one)[0]["text"]) == (None, True)
+    assert (two[0]["caution"], "From earlier to later" in sentences(two)[0]["text"]) == (OTHERS, False)
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def _report(ecg: Evidence, _: str) -> list[Sentence]:
         (*rhythm, rates[0], *(claim for claim in rates[1:] if claim.kind == "value")),
         *((about.found(fact),) for fact in _findings_of(ecg, (*CLINICAL, *UNREADABLE))),
         tuple(about.measured(ecg, name) for name in ("PR", "QRS", "QT")),
-        *_caveats(ecg),
+        *((claim,) for claim in about.caveats(ecg) if claim not in rhythm),
         (Claim(kind="limits"),),
     ]
 
@@ -110,8 +110,8 @@ def _findings(ecg: Evidence, _: str) -> list[Sentence]:
     facts = _findings_of(ecg, (*CLINICAL, *UNREADABLE))
     told: list[Sentence] = [(about.spans(fact),) for fact in facts]
     if not _findings_of(ecg, CLINICAL):
-        return [(about.denial(ecg, ANY),), *told, *((claim,) for claim in about.strange(ecg))]
-    return [*told, *_caveats(ecg)]
+        return [tuple(about.denied(ecg, ANY)), *told, *((claim,) for claim in about.strange(ecg))]
+    return [*told, *((claim,) for claim in about.slow_runs(ecg)), *_caveats(ecg)]
 
 
 def _caveats(ecg: Evidence) -> list[Sentence]:
@@ -126,7 +126,7 @@ def _findings_of(ecg: Evidence, labels: Sequence[str]) -> list[Fact]:
 def _rhythm(ecg: Evidence, _: str) -> list[Sentence]:
     rhythms = about.rhythms(ecg)
     doubts = about.caveats(ecg) if rhythms else about.strange(ecg)
-    other = any(LABELS[claim.label or ""].kind is Kind.RHYTHM for claim in rhythms)
+    other = any(claim.kind == "runs" or LABELS[claim.label or ""].kind is Kind.RHYTHM for claim in rhythms)
     sinus = [] if other else [Claim(kind="unassessed", label="SINUS")]
     told = tuple(about.rhythm(ecg, ANY_RHYTHM))
     return [told, *((claim,) for claim in (about.regularity(ecg), *doubts, *sinus))]
@@ -135,7 +135,7 @@ def _rhythm(ecg: Evidence, _: str) -> list[Sentence]:
 def _denied(ecg: Evidence, label: str) -> list[Sentence]:
     """A denial, and that a part is unfamiliar."""
     doubts = [] if label == "UNFAMILIAR" else about.strange(ecg)
-    return [(about.denial(ecg, label),), *((claim,) for claim in doubts)]
+    return [tuple(about.denied(ecg, label)), *((claim,) for claim in doubts)]
 
 
 def _of_findings(tell: Callable[[Evidence, str], list[Claim]]) -> Teller:
@@ -155,9 +155,17 @@ def _of_findings(tell: Callable[[Evidence, str], list[Claim]]) -> Teller:
 def _locate(ecg: Evidence, label: str) -> list[Sentence]:
     """The paper's `No X Found` stands alone only where all was analysed and familiar."""
     if label in NOT_ASSESSED or about.found_of(ecg, label) or not about.was_analysed(ecg):
-        return _of_findings(lambda ecg, label: [about.located(ecg, label)])(ecg, label)
-    doubts = [said for said in _denied(ecg, label) if said[0].kind != "absent"]
+        return _of_findings(_located)(ecg, label)
+    denied = _denied(ecg, label)
+    if denied[0][0].kind == "untold":
+        return denied
+    doubts = [said for said in denied if said[0].kind != "absent"]
     return [(Claim(kind="unlocated", label=label),), *doubts]
+
+
+def _located(ecg: Evidence, label: str) -> list[Claim]:
+    where = about.located(ecg, label)
+    return [where, *(about.counted_from(ecg) if where.kind == "located" else [])]
 
 
 def _measure(ecg: Evidence, name: str) -> list[Sentence]:
@@ -169,7 +177,7 @@ def _measure(ecg: Evidence, name: str) -> list[Sentence]:
 def _quality(ecg: Evidence, _: str) -> list[Sentence]:
     analysed, rest = about.was_analysed(ecg), about.strange(ecg)
     if analysed and not rest:
-        rest = [about.familiar(ecg)]
+        rest = about.familiar(ecg)
     told = [about.analysed(ecg), *about.missed(ecg)] if analysed else [about.nothing(ecg)]
     told += [about.found(fact) for fact in _findings_of(ecg, UNREADABLE)]
     return [(claim,) for claim in (*told, *rest)]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from models.anyecg.chat import statements
-from models.anyecg.chat.names import ANY_RHYTHM, RHYTHMS
+from models.anyecg.chat.names import ANY_RHYTHM
 from models.anyecg.chat.plans import ECTOPIC
 from models.anyecg.chat.slots import DATE, Claim
 from models.anyecg.evidence import Evidence
@@ -94,8 +94,9 @@ def _told(subjects: Sequence[str], ecgs: Sequence[Evidence]) -> list[Sentence]:
             said += [_counts(subject, ecgs), _shares(subject, ecgs)]
         else:
             said.append(_values(subject, ecgs))
-    caveats = [(ecg, claim) for ecg in ecgs for claim in statements.caveats(ecg)]
-    return said + [(named(claim, ecg),) for ecg, claim in caveats]
+    caveats = [named(claim, ecg) for ecg in ecgs for claim in statements.caveats(ecg)]
+    before = {claim for sentence in said for claim in sentence}
+    return said + [(claim,) for claim in caveats if claim not in before]
 
 
 def _values(name: str, ecgs: Sequence[Evidence]) -> Sentence:
@@ -164,5 +165,5 @@ def _rhythms(ecgs: Sequence[Evidence]) -> list[Sentence]:
 
 
 def _rhythm_rests(ecg: Evidence) -> tuple[str, ...]:
-    ids = tuple(fact.id for label in RHYTHMS for fact in statements.found_of(ecg, label))
+    ids = tuple(ident for claim in statements.rhythms(ecg) for ident in claim.cites)
     return ids or statements.cites(ecg, "ANALYSED")

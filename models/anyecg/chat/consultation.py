@@ -151,7 +151,8 @@ def abstained(answer: Answer, readings: Sequence[Reading]) -> str | None:
     """Why nothing is said of the heart, None where something is."""
     if answer.plan.task == "decline":
         return "not understood" if answer.plan == UNCLEAR else f"declined: {answer.plan.subject}"
-    if not any(reading.evidence.value("ANALYSED") for reading in readings):
+    asked = [r.evidence for r in readings if answer.plan.ecg in {None, r.evidence.letter}]
+    if not any(ecg.value("ANALYSED") for ecg in asked):
         return "too noisy"
     return None
 

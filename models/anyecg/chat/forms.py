@@ -65,9 +65,22 @@ FORMS: Mapping[str, Form] = {
             "no {plain} could be found, but only {analysed} could be analysed, {unanalysed} not {cites}",
         ),
     ),
+    "untold": Form(
+        numbers=("least", "seconds"),
+        wordings=(
+            "{plain} cannot be told here: it takes {least} in one piece, there are {seconds} {cites}",
+            "there are {seconds} in one piece, and it takes {least} to tell {plain} {cites}",
+        ),
+    ),
     "unlocated": Form(wordings=("No {singular} Found",), bare=True),
     # what is there
     "located": Form(wordings=("Duration: {durations}",), bare=True),
+    "counted_from": Form(
+        wordings=(
+            "these seconds count from the beginning of the ECG, which is at {first}",
+            "counted from the beginning of the ECG, at {first}",
+        )
+    ),
     "event": Form(
         numbers=("count",),
         wordings=("{counted} at {first} {cites}", "there is {counted}, at {first} {cites}"),
@@ -108,6 +121,15 @@ FORMS: Mapping[str, Form] = {
     "rhythm": Form(
         numbers=("seconds",),
         wordings=("{plain} for {seconds} {cites}", "the rhythm shows {plain}, {seconds} in all {cites}"),
+    ),
+    "runs": Form(
+        numbers=("count", "beats"),
+        wordings=(
+            "runs of ventricular beats at 100/min or less: {count}, the longest of {beats}, between {first}"
+            " and {last} {cites}",
+            "ventricular beats come in runs at 100/min or less, number of runs {count}, the longest of"
+            " {beats}, from {first} to {last} {cites}",
+        ),
     ),
     "sure": Form(
         numbers=("low", "high"),

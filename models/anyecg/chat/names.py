@@ -10,6 +10,7 @@ from models.anyecg.evidence import QUANTITIES
 from models.verdicts import LABELS, DecidedBy, Kind
 
 ANY, ANY_RHYTHM = "ANY", "ANY_RHYTHM"  # denied as a whole
+RATES = "RATES"  # slow and fast ones: told by the same rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ NAMES: Mapping[str, Name] = {
     ECTOPIC: Name("premature beats", "premature beat", "premature beats", plural=True),
     ST: Name("ST deviation", "ST deviation", "ST deviations"),
     QTC: Name("QTc interval", "QTc interval", "QTc intervals"),
+    RATES: Name("slow or fast heart rate", "slow or fast heart rate", "slow or fast heart rates"),
     ANY: Name("abnormal beat or rhythm", "abnormal beat or rhythm", "abnormal beats or rhythms"),
     ANY_RHYTHM: Name("abnormal rhythm", "abnormal rhythm", "abnormal rhythms"),
 }

@@ -216,6 +216,7 @@ SLOTS: Mapping[str, Slot] = {
     "analysed": _of_number("analysed", r"\d+ s", "{:.0f} s"),
     "unanalysed": _of_number("unanalysed", _TIME, "{:.1f} s"),
     "seconds": _of_number("seconds", _TIME, "{:.1f} s"),
+    "least": _of_number("least", r"\d+ s", "{:.0f} s"),
     "share": _of_number("share", r"\d+\.\d %", "{:.1f} %"),
     "deviation": _of_number("deviation", r"\d+ %", "{:.0f} %"),
     "low": _of_number("low", r"\d\.\d\d", "{:.2f}"),

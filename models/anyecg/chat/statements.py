@@ -6,18 +6,29 @@ denied where nothing was analysed, and seconds that were not analysed qualify it
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import groupby, pairwise
+from math import floor
 from statistics import median
 
-from models.anyecg.chat.names import ASSESSED, CLINICAL, NOT_ASSESSED, RHYTHMS
+from models.anyecg.chat.names import (
+    ANY,
+    ANY_RHYTHM,
+    ASSESSED,
+    CLINICAL,
+    NOT_ASSESSED,
+    RATES,
+    RHYTHMS,
+)
 from models.anyecg.chat.plans import ECTOPIC
 from models.anyecg.chat.slots import Claim
 from models.anyecg.evidence import Evidence, Fact
 from models.dataset.anyecg.intervals import Span, clipped, target_spans
 from models.recordings import LEADS
-from models.verdicts import LABELS, Kind
+from models.verdicts import LABELS, RUN_BEATS, TOLD_FROM_S, Kind
 
 MOST_SPANS = 6  # told one by one; the rest is counted
+_OF_RATE = ("BRADY", "TACHY")
+_RHYTHMS_OF_LENGTH = ("AFIB", "PACED", "TACHY")  # of both rates one says it
 REGULAR, IRREGULAR = 10, 25  # %: largest difference of an RR interval from the median
 
 
@@ -44,9 +55,10 @@ def analysed(ecg: Evidence) -> Claim:
     return Claim(kind="analysed", numbers=(round(seconds_of(ecg)[0]),), cites=cites(ecg, "ANALYSED"))
 
 
-def familiar(ecg: Evidence) -> Claim:
-    """That nothing analysed is unlike what the network has learned."""
-    return Claim(kind="familiar", numbers=(round(seconds_of(ecg)[0]),), cites=cites(ecg, "ANALYSED"))
+def familiar(ecg: Evidence) -> list[Claim]:
+    """That nothing analysed is unlike what the network has learned, or that it is too short to say so."""
+    looks = Claim(kind="familiar", numbers=(round(seconds_of(ecg)[0]),), cites=cites(ecg, "ANALYSED"))
+    return untold(ecg, "UNFAMILIAR") or [looks]
 
 
 def nothing(ecg: Evidence) -> Claim:
@@ -55,11 +67,43 @@ def nothing(ecg: Evidence) -> Claim:
     return Claim(kind="nothing", numbers=(round(seconds_of(ecg)[1], 1),), cites=rests)
 
 
-def denial(ecg: Evidence, label: str) -> Claim:
-    """That nothing of the kind was found, as far as could be analysed."""
-    read, unread = seconds_of(ecg)
+def denied(ecg: Evidence, label: str) -> list[Claim]:
+    """That nothing of the kind was found, as far as could be analysed, and what could not be told at all."""
     if not was_analysed(ecg):
-        return nothing(ecg)
+        return [nothing(ecg)]
+    if label in TOLD_FROM_S:
+        return untold(ecg, label) or [_absent(ecg, label)]
+    short = [claim for rhythm in _RHYTHMS_OF_LENGTH for claim in untold(ecg, rhythm)]
+    return [_absent(ecg, label), *(short if label in {ANY, ANY_RHYTHM} else [])]
+
+
+def untold(ecg: Evidence, label: str) -> list[Claim]:
+    """That the ECG is too short to show it; nothing where it is not, or where it was found all the same."""
+    least = TOLD_FROM_S[label]
+    longest = _longest_between_beats(ecg) if label in _OF_RATE else ecg.end - ecg.start
+    if longest >= least or found_of(ecg, label):
+        return []
+    name, numbers = RATES if label in _OF_RATE else label, (round(least), floor(10 * longest) / 10)
+    return [Claim(kind="untold", label=name, numbers=numbers, cites=cites(ecg, "ANALYSED"))]
+
+
+def _longest_between_beats(ecg: Evidence) -> float:
+    """s between two beats with nothing dark from the one to the other."""
+    return max((row[-1][0] - row[0][0] for row in _unbroken(ecg)), default=0.0)
+
+
+def _unbroken(ecg: Evidence) -> list[list[tuple[float, str]]]:
+    """The beats, apart where something between two of them was not read."""
+    rows: list[list[tuple[float, str]]] = []
+    for beat in ecg.beats:
+        if not rows or any(rows[-1][-1][0] < last and first < beat[0] for first, last in ecg.dark):
+            rows.append([])
+        rows[-1].append(beat)
+    return rows
+
+
+def _absent(ecg: Evidence, label: str) -> Claim:
+    read, unread = seconds_of(ecg)
     if round(unread, 1) > 0:
         return Claim(
             kind="absent_partly",
@@ -71,14 +115,13 @@ def denial(ecg: Evidence, label: str) -> Claim:
 
 
 def missed(ecg: Evidence) -> list[Claim]:
-    """That a part could not be analysed; where none could and nothing was found either, `nothing` says so."""
+    """That a part could not be analysed; where none could and nothing was found either, that."""
     seconds = round(seconds_of(ecg)[1], 1)
-    spoke = was_analysed(ecg) or any(
+    if not was_analysed(ecg) and not any(
         found_of(ecg, label) for label in CLINICAL
-    )  # rules that nothing silences
-    if not seconds or not spoke:
-        return []
-    return [Claim(kind="missed", numbers=(seconds,), cites=cites(ecg, "NOT_ANALYSED"))]
+    ):  # which no noise silences
+        return [nothing(ecg)]
+    return [Claim(kind="missed", numbers=(seconds,), cites=cites(ecg, "NOT_ANALYSED"))] if seconds else []
 
 
 def strange(ecg: Evidence) -> list[Claim]:
@@ -126,24 +169,54 @@ def located(ecg: Evidence, label: str) -> Claim:
     return Claim(kind="located", times=tuple(time for span in where for time in span))
 
 
+def counted_from(ecg: Evidence) -> list[Claim]:
+    """Which second of the ECG's own clock the paper's answer counts from, where it is not 0."""
+    start = round(ecg.start, 1)
+    return [Claim(kind="counted_from", times=(start,))] if start else []
+
+
 def _around_beats(ecg: Evidence, labels: set[str]) -> tuple[Span, ...]:
     times = [time for time, _ in ecg.beats]
     return target_spans(times, [kind in labels for _, kind in ecg.beats], ecg.start, ecg.end)
 
 
 def rhythms(ecg: Evidence) -> list[Claim]:
-    """The abnormal rhythms found, pauses and rates among them, each with how long it lasts in all."""
-    return [
+    """The abnormal rhythms found, pauses and rates among them, each with how long it lasts in all; and slow
+    runs of ventricular beats, which have no label."""
+    labelled = [
         Claim(kind="rhythm", label=label, numbers=(round(fact.seconds, 1),), cites=(fact.id,))
         for label in RHYTHMS
         for fact in found_of(ecg, label)
     ]
+    return [*labelled, *slow_runs(ecg)]
 
 
-def rhythm(ecg: Evidence, denied: str) -> list[Claim]:
+def slow_runs(ecg: Evidence) -> list[Claim]:
+    """Three or more ventricular beats in a row that are no tachycardia: a nurse is called for them."""
+    fast = [span for fact in found_of(ecg, "VT") for span in fact.spans]
+    rows = (groupby(row, key=lambda beat: beat[1] == "V") for row in _unbroken(ecg))
+    runs = [[at for at, _ in run] for row in rows for ventricular, run in row if ventricular]
+    slow = [
+        run
+        for run in runs
+        if len(run) >= RUN_BEATS and not any(a <= run[-1] and run[0] <= b for a, b in fast)
+    ]
+    if not slow:
+        return []
+    return [
+        Claim(
+            kind="runs",
+            numbers=(len(slow), max(map(len, slow))),
+            times=(round(slow[0][0], 1), round(slow[-1][-1], 1)),
+            cites=tuple(fact.id for fact in found_of(ecg, "V")),
+        )
+    ]
+
+
+def rhythm(ecg: Evidence, whole: str) -> list[Claim]:
     """The abnormal rhythms found, or the denial; where nothing could be analysed, that in any case."""
     found = rhythms(ecg)
-    return found if found and was_analysed(ecg) else [*found, denial(ecg, denied)]
+    return found if found and was_analysed(ecg) else [*found, *denied(ecg, whole)]
 
 
 def total(ecg: Evidence, label: str, kind: str) -> Claim:
@@ -193,10 +266,7 @@ def measured(ecg: Evidence, name: str) -> Claim:
 
 def regularity(ecg: Evidence) -> Claim:
     """Of the RR intervals that do not reach into what was not read; it takes two of them."""
-    times = [time for time, _ in ecg.beats]
-    intervals = [
-        b - a for a, b in pairwise(times) if not any(a < last and first < b for first, last in ecg.dark)
-    ]
+    intervals = [b - a for row in _unbroken(ecg) for (a, _), (b, _) in pairwise(row)]
     middle = median(intervals) if len(intervals) > 1 else 0.0
     if middle <= 0:
         return Claim(kind="few_beats", cites=cites(ecg, "BEATS"))

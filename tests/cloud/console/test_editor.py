@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -12,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from cloud.assignments import Assignments
+from cloud.chain import What, Who
 from cloud.console.said import ReportData
 from cloud.reports import FOOT
 from cloud.roles import LOCAL
@@ -290,6 +293,22 @@ def test_a_newer_generated_report_is_told_and_touches_nothing(
     assert {name: after[name] for name in ("text", "sha256", "signatures")} == {
         name: before[name] for name in ("text", "sha256", "signatures")
     }
+
+
+def test_a_signed_report_whose_generated_one_was_made_anew_is_still_read_and_added_to(
+    signed_in: Callable[..., Page], server: Any, part: Segment, enter: Enter, store: SqliteStore
+) -> None:
+    """A part came late: nothing of the signed text cites what stands there now."""
+    clinician = enter("clinician-a")
+    sign(clinician, part)
+    report = store.report(part.episode_id)
+    assert report is not None
+    with store.writing():
+        renewed = replace(report, narrative=report.narrative.replace("60", "61"))
+        store.audit.reported(What.REPORT_RENEWED, Who.WORKER, renewed, "", part.patch_id, time.time())
+    page = opened(signed_in("clinician-a"), server, part)
+    expect(page.locator("#draft")).to_contain_text("Mean rate 60 /min [a2].")
+    assert clinician.get(path_of(part)).json()["reviewed"].endswith(", of an earlier report")
 
 
 def test_a_nurse_corrects_a_finding_and_adds_one_and_both_stand_on_the_rail(

@@ -29,6 +29,7 @@ from cloud.prints.study import study_report, symptoms
 from cloud.prints.tracing import UnknownPatchError, of_episode
 from cloud.prints.typeset import Document, pages, pdf
 from cloud.roles import LOCAL, Person, Role
+from cloud.rows import REPORT
 from cloud.sqlite_store import SqliteStore
 from models.ecg import Segment
 from models.errors import UsageError
@@ -124,6 +125,32 @@ def test_a_signed_report_is_printed_as_it_was_signed_with_what_the_signature_bin
     assert "not yet reviewed" not in said
     assert document.foot.startswith("AI-generated, text reviewed by weber at 2023-")
     assert pdf(document) == pdf(episode_report(everything(own), episode_id, NOW))
+
+
+def test_what_was_signed_of_an_earlier_report_is_no_review_of_the_newest(
+    own: SqliteStore, episode_id: str
+) -> None:
+    sign(own, episode_id)
+    assert episode_report(everything(own), episode_id, NOW).state == "FINAL, REVIEWED"
+    report = own.report(episode_id)
+    assert report is not None
+    newer = replace(report, id="newer", narrative=report.narrative.replace("Report: ", "Report: Then this. "))
+    with own.writing() as db:
+        row = own.one("select * from reports where id = ?", report.id)
+        assert row is not None
+        renewed = {
+            "id": newer.id,
+            "position": row["position"] + 1,
+            "report": REPORT.dump_json(newer).decode(),
+        }
+        db.table("reports").insert(row | renewed | {"written": None})
+    document = episode_report(everything(own), episode_id, NOW)
+    assert document.state == "FINAL, NOT REVIEWED"
+    assert "Then this. " in words(document)
+    assert "of an earlier report" in words(document)
+    assert not document.foot.startswith("AI-generated, text reviewed")
+    day = day_report(everything(own), "excerpt", UTC_0 - 60, UTC_0 + 600, NOW)
+    assert day.state == "FINAL, NOT REVIEWED"
 
 
 def test_a_day_tells_what_was_signed_in_it(own: SqliteStore, episode_id: str) -> None:

@@ -23,6 +23,7 @@ MakeEcg = Callable[..., Evidence]
 MakeFinding = Callable[..., Finding]
 Draw = Callable[[Random, int], list[Evidence]]
 BEATS = ((0.5, "N"), (1.5, "N"), (2.5, "N"), (3.1, "V"), (4.5, "N"), (5.5, "N"))
+STEADY = tuple((0.5 + i, "N") for i in range(60))
 SEEDS = st.integers(0, 10**9)
 
 
@@ -69,7 +70,7 @@ def test_a_report_goes_from_the_rhythm_to_what_is_not_assessed(
 
 
 def test_a_report_of_nothing_abnormal_says_how_much_was_analysed(make_ecg: MakeEcg) -> None:
-    assert answer(Plan("report"), [make_ecg()])[0].startswith(
+    assert answer(Plan("report"), [make_ecg(beats=STEADY)])[0].startswith(
         "Report: No abnormal beat or rhythm was found in the 60 s analysed [a1]; mean rate 72/min [a4];"
     )
 
@@ -177,6 +178,75 @@ def test_what_was_not_analysed_qualifies_a_denial(make_ecg: MakeEcg) -> None:
     )
     assert answer(Plan("present", "V"), [ecg]) == (partly,)
     assert answer(Plan("locate", "V"), [ecg]) == ("No Ventricular premature beat Found", partly)
+
+
+def fast(seconds: float) -> tuple[tuple[float, str], ...]:
+    """180/min."""
+    return tuple((round(0.2 + i / 3, 2), "N") for i in range(int(3 * seconds)))
+
+
+def test_what_so_short_an_ecg_cannot_show_is_not_denied(make_ecg: MakeEcg) -> None:
+    short = make_ecg(beats=fast(9), seconds=9.0, analysed_s=9.0, heart_rate_mean=180.0)
+    rates = "slow or fast heart rate cannot be told here: it takes 30 s in one piece, there are 8.6 s [a1]"
+    paced = "paced rhythm cannot be told here: it takes 10 s in one piece, there are 9.0 s [a1]"
+    alike = (
+        "signal unlike what was learned cannot be told here: it takes 10 s in one piece, there are 9.0 s [a1]"
+    )
+    for line in ("present TACHY", "locate TACHY", "count BRADY"):
+        assert answer(plan(line), [short]) == (rates[0].upper() + rates[1:] + ".",)
+    for line in ("report", "findings", "rhythm"):
+        assert f" was found in the 9 s analysed [a1]; {paced}; {rates}" in answer(plan(line), [short])[0]
+    assert answer(plan("quality"), [short])[-1] == alike[0].upper() + alike[1:] + "."
+    assert answer(plan("present V"), [short]) == (
+        "No ventricular premature beats were found in the 9 s analysed [a1].",
+    )
+    assert "cannot be told" not in " ".join(answer(Plan("report"), [make_ecg(beats=STEADY)]))
+
+
+def test_a_rate_takes_half_a_minute_in_one_piece(make_ecg: MakeEcg) -> None:
+    gaps = tuple((25.0 * i, 25.0 * i + 1) for i in range(1, 4))
+    beats = tuple(beat for beat in fast(80) if not any(a <= beat[0] < b for a, b in gaps))
+    torn = make_ecg(beats=beats, dark=gaps, seconds=80.0, analysed_s=77.0, not_analysed_s=3.0)
+    assert (
+        " rate cannot be told here: it takes 30 s in one piece, there are 24."
+        in answer(plan("rhythm"), [torn])[0]
+    )
+
+
+def test_slow_runs_of_ventricular_beats_are_told_where_a_rhythm_is(
+    make_ecg: MakeEcg, make_finding: MakeFinding
+) -> None:
+    """A nurse is called for them."""
+    beats = tuple((0.5 + i, "V" if 4 <= i < 9 or i in {20, 21, 22, 30, 31} else "N") for i in range(60))
+    found = [make_finding("V", at - 0.1, at + 0.1) for at, kind in beats if kind == "V"]
+    runs = "uns of ventricular beats at 100/min or less: 2, the longest of 5 beats, between 4.5 s and 22.5 s"
+    for line in ("report", "rhythm", "compare RHYTHM"):
+        said = " ".join(answer(plan(line), [make_ecg(*found, beats=beats), make_ecg(place=1, beats=STEADY)]))
+        assert runs in said
+        assert "ECG a: no abnormal rhythm" not in said
+    assert any(runs in sentence for sentence in answer(plan("findings"), [make_ecg(*found, beats=beats)]))
+    whole = [*found, make_finding("VT", 4.4, 8.6, None), make_finding("VT", 20.4, 22.6, None)]
+    assert "uns of" not in " ".join(answer(plan("rhythm"), [make_ecg(*whole, beats=beats)]))
+    torn = make_ecg(*found, beats=beats, dark=((5.6, 6.0), (7.6, 8.0), (21.6, 22.0)))
+    assert "uns of" not in " ".join(answer(plan("rhythm"), [torn]))
+
+
+def test_a_place_says_which_second_it_counts_from(make_ecg: MakeEcg, make_finding: MakeFinding) -> None:
+    late = make_ecg(make_finding("AFIB", 124.0, 136.0), start=120.0)
+    assert answer(plan("locate AFIB"), [late]) == (
+        "Duration: 4.0s-16.0s",
+        "These seconds count from the beginning of the ECG, which is at 120.0 s.",
+    )
+
+
+@pytest.mark.parametrize("line", ["regular", "measure RATE", "measure QT", "compare RATE", "compare ALL"])
+def test_that_nothing_was_analysed_is_said_once_beside_what_could_not_be_measured(
+    line: str, make_ecg: MakeEcg
+) -> None:
+    blind = make_ecg(analysed_s=0.0, not_analysed_s=60.0, heart_rate_mean=None)
+    other = [make_ecg(place=1, beats=STEADY)] if line.startswith("compare") else []
+    said = " ".join(answer(plan(line), [blind, *other])).lower()
+    assert said.count("nothing could be analysed") == 1
 
 
 @pytest.mark.parametrize(
@@ -301,7 +371,7 @@ def test_a_localization_is_the_papers_of_the_beats(seed: int, draw_ecgs: Draw) -
 def two_visits(make_ecg: MakeEcg, make_finding: MakeFinding) -> list[Evidence]:
     found = (make_finding("V", 3.4, 3.5), make_finding("AFIB", 24.0, 36.0))
     later = make_ecg(*found, date="2024-03-01", pr=None)
-    return [later, make_ecg(place=1, date="2023-03-01", heart_rate_mean=65.0)]
+    return [later, make_ecg(place=1, date="2023-03-01", heart_rate_mean=65.0, beats=STEADY)]
 
 
 @pytest.mark.parametrize(
