@@ -285,7 +285,7 @@ def chat(
 ) -> None:
     """Ask about one ECG or several; every sentence of an answer was held to what was measured."""
     from models.anyecg.chat.batch import answer_all, answered
-    from models.anyecg.chat.stretches import reference
+    from models.anyecg.chat.stretches import OTHERS, reference
 
     _check(records, question, batch, out, leads, as_json=as_json)
     desk = _desk(config, networks, weights, Path() if batch is None else batch.parent)
@@ -298,6 +298,8 @@ def chat(
             )
         return
     ecgs = [reference(record, leads.split(",") if leads else None) for record in records or ()]
+    if len({ecg.record for ecg in ecgs}) > 1:
+        _say(OTHERS)
     if question and as_json:
         print(json.dumps({"id": 1, **answered(question, ecgs, desk.consult)}, allow_nan=False))
         _say(NOTICE)
@@ -351,7 +353,7 @@ def _converse(consultation: Consultation, questions: Iterable[str]) -> None:
 
 
 def _questions() -> Iterator[str]:
-    """Of a person at a terminal, or of a file; an empty line, `exit` or the end ends them."""
+    """Of a person at a terminal, or of a file; `exit` or the end ends them, at a terminal an empty line."""
     typed = sys.stdin.isatty()
     if typed:
         with contextlib.suppress(ImportError):
@@ -363,8 +365,10 @@ def _questions() -> Iterator[str]:
             return
         except UnicodeDecodeError as error:
             raise UsageError(f"The questions on stdin are not UTF-8 text: {error}.") from error
-        if not line or line == "exit":
+        if line == "exit" or (typed and not line):
             return
+        if not line:
+            continue
         if not typed:
             print(f"> {line}", flush=True)
         yield line

@@ -77,11 +77,15 @@ def comparison_figures(rows: Sequence[Compared]) -> Figures:
 
 
 def blind_comparison(rows: Sequence[Compared]) -> Figures:
-    """The most frequent rate and counts, and no change."""
+    """The most frequent rate, counts and way of a change."""
     best = constant([truth_of(reading) for row in rows for reading in row.readings])
     wanted = [(name, true) for row, sentences in _made(rows) for name, true, _ in _numbers(row, sentences)]
     hits = [near(name, getattr(best, name), true) for name, true in wanted]
-    return {"numbers": ratio(sum(hits), len(hits)), "changes": 0.0}
+    ways = [way for row in rows if (way := _way(row)) is not None]
+    return {
+        "numbers": ratio(sum(hits), len(hits)),
+        "changes": ratio(max(map(ways.count, (1, -1))), len(ways)),
+    }
 
 
 def _dated(pair: tuple[Reading, Reading]) -> tuple[Reading, Reading]:

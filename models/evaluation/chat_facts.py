@@ -85,7 +85,9 @@ def answered(sentences: Iterable[str], label: str) -> bool | None:
     claims = [claim for sentence in sentences for claim in read(sentence) or ()]
     if any(c.label == label and c.kind in (*_COUNTED, "rhythm") for c in claims):
         return True
-    return False if any(c.kind in _DENIED and c.label in {label, *_WHOLE} for c in claims) else None
+    rhythm = label in LABELS and LABELS[label].kind is not Kind.BEAT
+    whole = _WHOLE if rhythm else {ANY}
+    return False if any(c.kind in _DENIED and c.label in {label, *whole} for c in claims) else None
 
 
 def joined(labels: Iterable[str | None]) -> str:

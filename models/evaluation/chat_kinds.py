@@ -65,7 +65,9 @@ def _said_count(row: Row, sentences: Sequence[str]) -> Value:
 
 
 def _said_share(row: Row, sentences: Sequence[str]) -> Value:
-    found = next((c.numbers[2] for c in _claims(sentences) if c.kind == "burden"), None)
+    found = next(
+        (c.numbers[2] for c in _claims(sentences) if c.kind == "burden" and c.label == row.label), None
+    )
     return 0.0 if found is None and answered(sentences, row.label or "") is False else found
 
 

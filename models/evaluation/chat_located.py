@@ -69,6 +69,8 @@ def located(sentences: Sequence[str], label: str) -> Spans:
     What is denied of a strip that was mostly not analysed is no answer.
     """
     claims = [claim for sentence in sentences for claim in read(sentence) or ()]
+    if any(claim.kind == "unlocated" and claim.label != label for claim in claims):
+        return None
     for claim in claims:
         if claim.kind == "absent_partly" and claim.label == label:
             analysed, unread = (number or 0.0 for number in claim.numbers)
@@ -105,7 +107,9 @@ def _true(row: Row, label: str) -> Spans:
 
 
 def _chat(row: Row, label: str) -> Spans:
-    return located(row.answers.located[label].sentences, label)
+    """Places of something else are no answer."""
+    said = row.answers.located[label]
+    return located(said.sentences, label) if said.plan.subject == label else None
 
 
 def _own(row: Row, label: str) -> Spans:

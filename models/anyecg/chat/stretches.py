@@ -32,7 +32,7 @@ LEAST_S = 2.0
 FACTS = 200  # tokens, at least about, of what is found of an ECG
 SLACK_S = 0.1  # a stretch ends with the recording where its rounded length is given
 EXCERPT_OF = "mitdb/208"
-OTHERS = "These ECGs are of different records: a difference is a change only where one person has both."
+OTHERS = "These ECGs are of different records: a difference between them need be no change of one heart."
 OPEN, KEPT, HEARD = 4, 64, 4  # recordings, readings and consultations that are kept
 
 
@@ -126,10 +126,9 @@ class Desk:
         refs = [ref.model_copy(update={"record": self._found(ref.record)}) for ref in asked]
         stretches = [stretch_of(self._open(ref.record), ref) for ref in refs]
         _short_enough(stretches)
-        if len({stretch.record for stretch in stretches}) > 1:
-            self._say(OTHERS)
         begun = [self._begin(stretch) for stretch in stretches]
-        dates = in_order(begun, [_date(utc) for utc in begun])
+        one = len({stretch.record for stretch in stretches}) == 1
+        dates = in_order(begun, [_date(utc) for utc in begun]) if one else [None] * len(begun)
         readings = [self._placed(i, stretch, dates[i]) for i, stretch in enumerate(stretches)]
         return Consultation(self._chat, readings), readings
 
