@@ -78,9 +78,9 @@ def denied(ecg: Evidence, label: str) -> list[Claim]:
 
 
 def untold(ecg: Evidence, label: str) -> list[Claim]:
-    """That the ECG is too short to show it; nothing where it is not, or where it was found all the same."""
+    """That too little was analysed to show it; nothing where it is enough, or where it was found anyway."""
     least = TOLD_FROM_S[label]
-    longest = _longest_between_beats(ecg) if label in _OF_RATE else ecg.end - ecg.start
+    longest = _longest_between_beats(ecg) if label in _OF_RATE else seconds_of(ecg)[0]
     if longest >= least or found_of(ecg, label):
         return []
     name, numbers = RATES if label in _OF_RATE else label, (round(least), floor(10 * longest) / 10)
@@ -117,9 +117,8 @@ def _absent(ecg: Evidence, label: str) -> Claim:
 def missed(ecg: Evidence) -> list[Claim]:
     """That a part could not be analysed; where none could and nothing was found either, that."""
     seconds = round(seconds_of(ecg)[1], 1)
-    if not was_analysed(ecg) and not any(
-        found_of(ecg, label) for label in CLINICAL
-    ):  # which no noise silences
+    ruled = any(found_of(ecg, label) for label in CLINICAL)  # by rules that nothing silences
+    if not was_analysed(ecg) and not ruled:
         return [nothing(ecg)]
     return [Claim(kind="missed", numbers=(seconds,), cites=cites(ecg, "NOT_ANALYSED"))] if seconds else []
 
