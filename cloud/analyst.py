@@ -45,18 +45,11 @@ AF_IRREGULARITY = 0.06
 RUN_GOES_ON = 6  # beats
 RUN_RR_S = 0.55  # 110/min
 RUN_DRIFT = 0.12  # of the interval, from beat to beat
-AF_STEPS = {
-    "average": 8,
-    "least": round(TOLD_FROM_S["AFIB"] / RHYTHM_S),
-    "bridge": 20,
-}  # 4 s, 8 s, 10 s of 0.5 s
+# of 0.5 s: averaged over so many, found from so many on, gaps of so many bridged
+AF_STEPS = {"average": 8, "least": round(TOLD_FROM_S["AFIB"] / RHYTHM_S), "bridge": 20}
 STRANGE = "UNFAMILIAR"  # not a probability: how many times as strange as usual
-STRANGE_STEPS = {
-    "average": 1,
-    "least": round(TOLD_FROM_S["UNFAMILIAR"] / RHYTHM_S),
-    "bridge": 20,
-}  # 10 s, 10 s
-VF_STEPS = {"average": 2, "least": 4, "bridge": 4}  # 1 s, 2 s, 2 s
+STRANGE_STEPS = {"average": 1, "least": round(TOLD_FROM_S[STRANGE] / RHYTHM_S), "bridge": 20}
+VF_STEPS = {"average": 2, "least": 4, "bridge": 4}
 
 
 class EpisodeAnalyst:

@@ -87,6 +87,13 @@ def test_an_answer_is_worth_one_beside_its_truth_and_nothing_beside_another(
     assert score(asked, answer(Plan("decline", "unclear"), [ecg]), asked, 30.0) == 0.0
 
 
+def test_the_share_of_other_beats_is_worth_nothing(make_reading: MakeReading) -> None:
+    both = make_reading(QUIET | {10.0: "V", 20.0: "S"}).evidence
+    asked = row("question burden", "1 of 29 beats, 3 %.", "V")
+    assert score(asked, answer(Plan("burden", "V"), [both]), asked, 30.0) == 1.0
+    assert score(asked, answer(Plan("burden", "S"), [both]), asked, 30.0) == 0.0
+
+
 def test_a_report_is_worth_the_share_of_its_facts(ecg: Evidence) -> None:
     said = answer(Plan("report"), [ecg])
     text = "Report: Atrial fibrillation. Mean rate 60/min. Ventricular premature beats: {}. Supraventricular premature beats: none. Pauses of more than 2 s: none."  # noqa: E501

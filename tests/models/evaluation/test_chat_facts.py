@@ -44,6 +44,13 @@ def test_the_eyes_alone_state_which_beats_there_are_and_not_how_many(make_readin
     assert answered(answer(Plan("limits"), [one.evidence]), "V") is None
 
 
+def test_that_there_is_no_abnormal_rhythm_says_nothing_of_a_beat(make_reading: MakeReading) -> None:
+    quiet = make_reading({float(at): "N" for at in range(1, 30)}).evidence
+    rhythm, whole = (answer(Plan(task), [quiet]) for task in ("rhythm", "findings"))
+    assert (answered(rhythm, "V"), answered(rhythm, "AFIB")) == (None, False)
+    assert (answered(whole, "V"), answered(whole, "AFIB")) == (False, False)
+
+
 def test_sentences_that_cannot_be_read_state_nothing() -> None:
     assert said(["It looks fine.", "Rate 72."]) == Facts()
 

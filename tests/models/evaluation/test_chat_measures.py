@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -79,6 +80,16 @@ def test_an_answer_to_another_question_is_none(make_reading: MakeReading) -> Non
     one = make_reading(QUIET | {10.0: "V"})
     found = location_figures([row(one, "V", answer(Plan("count", "V"), [one.evidence]), task="count")])
     assert (found["chat"]["answered"], found["chat"]["iou"], found["understood"]) == (0.0, 0.0, 0.0)
+
+
+def test_a_denial_or_a_place_of_something_else_is_no_answer(make_reading: MakeReading) -> None:
+    one = make_reading(QUIET)
+    assert located(answer(Plan("locate", "V"), [one.evidence]), "V") == ()
+    assert located(answer(Plan("locate", "PAUSE"), [one.evidence]), "V") is None
+    early = make_reading(QUIET | {10.0: "S"})
+    strange = row(early, "V", answer(Plan("locate", "S"), [early.evidence]))
+    strange.answers.located["V"] = replace(strange.answers.located["V"], plan=Plan("locate", "S"))
+    assert location_figures([strange])["chat"]["answered"] == 0.0
 
 
 def test_what_is_denied_of_a_strip_mostly_unread_is_no_answer(make_reading: MakeReading) -> None:

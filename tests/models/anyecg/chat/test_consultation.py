@@ -172,6 +172,9 @@ def test_an_ecg_of_which_nothing_was_analysed_is_too_noisy(make_ecg: MakeEcg) ->
     reading = Reading(evidence=dark, features=np.zeros((5, 4), np.float32), record="r", patient="p")
     found = consult(["count V"], dark).answer("How many PVCs?")
     assert abstained(found, [reading]) == "too noisy"
+    other = replace(reading, evidence=make_ecg(place=1))
+    assert abstained(found, [reading, other]) is None
+    assert abstained(replace(found, plan=Plan("count", "V", "a")), [reading, other]) == "too noisy"
 
 
 def test_a_plan_says_which_findings_are_wanted() -> None:
