@@ -60,10 +60,11 @@ class Demo:
 
     def figures(self, seconds: float) -> dict[str, Any]:
         """What it prints at its end, the only thing on stdout."""
-        out, _ = self.process.communicate(timeout=seconds)
+        self.process.wait(seconds)  # `communicate` would read, and close, what the listener reads
         self._listener.join()
         assert self.process.returncode == 0, self.said
-        (line,) = out.splitlines()
+        assert self.process.stdout is not None
+        (line,) = self.process.stdout
         figures: dict[str, Any] = json.loads(line)
         return figures
 
