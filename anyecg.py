@@ -877,16 +877,20 @@ def train_chat(
     from models.anyecg.chat.readings import digest, prepare
     from models.anyecg.chat.readings import load as readings
     from models.anyecg.chat.strips import signals
-    from models.anyecg.chat.train import Recipe, train_adapter, train_small
+    from models.anyecg.chat.train import Recipe, claim_networks, train_adapter, train_small
     from models.config import load
 
     chosen, data, encoder = load(recipe, Recipe), _data(), out / "encoder.onnx"
-    if not (networks / "folds.json").is_file():
-        raise UsageError(f"--networks {networks} has no folds.json; make it: anyecg train localizer.")
-    folds = json.loads((networks / "folds.json").read_text())
-    out.mkdir(parents=True, exist_ok=True)
-    if not encoder.is_file():
-        make_encoder(networks / "fold0" / "dense.onnx", encoder, signals(data, folds))
+    folds, eyes = _folds(networks), networks / "fold0" / "dense.onnx"
+    if folds is None or not eyes.is_file():
+        raise UsageError(
+            f"--networks {networks} has no folds.json and fold0; make it: anyecg train localizer."
+        )
+    claim_networks(out, (networks / "folds.json", eyes))
+    if encoder.is_file():
+        _say(f"{encoder} is there and kept.")
+    else:
+        make_encoder(eyes, encoder, signals(data, folds))
     prepare(out, data, partial(read_strip, networks=networks, encoder=encoder), folds, progress=_say)
     corpus = Corpus(readings(out))
     if chosen.size == "small":
@@ -1037,7 +1041,10 @@ def _folds(networks: Path | None) -> dict[str, int] | None:
     """Of a training, None where there are none."""
     if networks is None or not (networks / "folds.json").is_file():
         return None
-    folds: dict[str, int] = json.loads((networks / "folds.json").read_text())
+    try:
+        folds: dict[str, int] = json.loads((networks / "folds.json").read_text())
+    except ValueError as error:
+        raise UsageError(f"{networks / 'folds.json'} is no JSON: {error}.") from error
     return folds
 
 
@@ -1156,6 +1163,8 @@ def main() -> None:
         _end(UsageError(f"This needs {error.name}, which is not installed: pip install 'anyecg[{extra}]'."))
     except BrokenPipeError:  # `anyecg replay ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # a name too long, no permission, no room
+        _end(error)
 
 
 def _end(error: BaseException) -> None:

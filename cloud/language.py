@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -73,7 +74,8 @@ def _adapted(config: ChatConfig) -> Chat:
 
     from models.anyecg.chat.net import TorchDecoder, load_adapter, load_llm, load_words
 
-    recipe = _recipe(weights, config.size)
+    noted = _noted(weights)
+    recipe = _recipe(noted, config.size)
     words = load_words(config.model, recipe.markers, recipe.gguf)
     llm = load_llm(config.model, recipe.gguf, recipe.dtype, recipe.four_bit)
     net = load_adapter(llm, words, weights, merge=not recipe.four_bit)
@@ -81,15 +83,27 @@ def _adapted(config: ChatConfig) -> Chat:
         encoder = (connector.metadata() or {}).get("encoder_sha256")
     digest = hashlib.sha256((weights / ADAPTER).read_bytes()).hexdigest()
     name = f"anyecg-chat-{config.size}/1 {digest[:8]}"
-    return Chat(TorchDecoder(net), words, model=name, apart=recipe.rounds[0].stage == 0, encoder=encoder)
+    return Chat(
+        TorchDecoder(net),
+        words,
+        model=name,
+        apart=recipe.rounds[0].stage == 0,
+        encoder=encoder,
+        data=noted.get("data"),
+    )
 
 
-def _recipe(weights: Path, size: str) -> Recipe:
-    """By which they were trained, as the training noted it; else the shipped one of this size."""
+def _noted(weights: Path) -> dict[str, Any]:
+    """What the training noted beside them: its recipe, and the digest of what it learned from."""
+    file = weights / "chat.json"
+    run: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return run
+
+
+def _recipe(noted: Mapping[str, Any], size: str) -> Recipe:
+    """By which they were trained; where that is not noted, the shipped one of this size."""
     from models.anyecg.chat.train import Recipe
 
-    noted = weights / "chat.json"
-    if not noted.is_file():
+    if not noted:
         return load(RECIPES / f"chat_{size}.toml", Recipe)
-    run = json.loads(noted.read_text(encoding="utf-8"))
-    return Recipe.model_validate({key: run[key] for key in Recipe.model_fields if key in run})
+    return Recipe.model_validate({key: noted[key] for key in Recipe.model_fields if key in noted})

@@ -149,7 +149,9 @@ def claim(path: Path, run: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and json.loads(path.read_text()) != run:
         raise UsageError(f"{path.parent} holds a training with other data or settings; give another --out.")
-    path.write_text(json.dumps(run, indent=1) + "\n")
+    staging = path.with_suffix(".new")
+    staging.write_text(json.dumps(run, indent=1) + "\n")
+    staging.replace(path)
 
 
 def say(line: str) -> None:

@@ -86,6 +86,16 @@ def unpacked(data: Path, name: str) -> Path:
     return folder
 
 
+def patient_of(record: str) -> str:
+    """Whose a record is, by its name: "cpsc2021/data_101_6" is one of "cpsc2021/101", "qtdb/sel114" an
+    excerpt of "mitdb/114"; where the name does not tell, a record is a patient."""
+    source, _, name = record.partition("/")
+    if source == "qtdb" and name[3:] in DS1:
+        return f"mitdb/{name[3:]}"
+    numbers = name.split("_")
+    return f"{source}/{numbers[1]}" if source == "cpsc2021" and len(numbers) > 1 else record
+
+
 def mitdb(data: Path, records: Iterable[str] = DS1) -> Iterator[Annotated]:
     """MIT-BIH Arrhythmia records with every beat and every rhythm change annotated.
 
@@ -110,8 +120,7 @@ def qtdb(data: Path) -> Iterator[Annotated]:
     folder, beats_only = folder_of(data, "qtdb"), frozenset({"beats"})
     for name in names_in(folder):
         record = _wfdb_record(folder, "qtdb", name, frozenset({"beats", "rhythm"}))
-        patient = f"mitdb/{name[3:]}" if name[3:] in DS1 else record.patient
-        yield replace(record, patient=patient, labelled=record.labelled if record.rhythms else beats_only)
+        yield replace(record, labelled=record.labelled if record.rhythms else beats_only)
 
 
 def cpsc2021(data: Path) -> Iterator[Annotated]:
@@ -123,7 +132,7 @@ def cpsc2021(data: Path) -> Iterator[Annotated]:
     """
     folder = folder_of(data, "cpsc2021")
     for name in names_in(folder):
-        record = _wfdb_record(folder, "cpsc2021", name, frozenset({"rhythm"}), patient=name.split("_")[1])
+        record = _wfdb_record(folder, "cpsc2021", name, frozenset({"rhythm"}))
         marked = tuple(span for span in record.rhythms if span.last > span.first)  # not the closing mark
         onset = marked[0].first if marked else record.microvolts.shape[1]
         before = (Rhythm(first=0, last=onset - 1, name="N"),) if onset else ()
@@ -187,9 +196,7 @@ def nstdb(data: Path, kind: str, part: str) -> tuple[float, Microvolts]:
     return float(record.fs), np.nan_to_num(record.p_signal.T[:, cut] * 1000.0).astype(np.float32)
 
 
-def _wfdb_record(
-    folder: Path, source: str, name: str, labelled: frozenset[str], patient: str | None = None
-) -> Annotated:
+def _wfdb_record(folder: Path, source: str, name: str, labelled: frozenset[str]) -> Annotated:
     import wfdb
 
     if not (folder / f"{name}.hea").is_file():
@@ -200,7 +207,7 @@ def _wfdb_record(
     is_beat = np.isin(symbols, list(BEAT_SYMBOLS))
     return Annotated(
         record=f"{source}/{name}",
-        patient=f"{source}/{patient or name}",
+        patient=patient_of(f"{source}/{name}"),
         source=source,
         fs=float(record.fs),
         leads=tuple(record.sig_name),

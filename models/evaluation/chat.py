@@ -7,18 +7,19 @@ and with the evidence removed; `blind` is the most frequent answer. `reports` as
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 
 from models.anyecg.chat.batch import EcgRef
-from models.anyecg.chat.readings import Read, Reading, load
+from models.anyecg.chat.readings import Read, Reading, digest, eyes_digest, load
 from models.anyecg.chat.runtime import Chat
 from models.errors import UsageError
 from models.evaluation.chat_asked import asked_figures
 from models.evaluation.chat_choice import Choice
 from models.evaluation.chat_held_out import chat_figures
-from models.evaluation.chat_records import stretch
+from models.evaluation.chat_records import patient_of, stretch
 from models.evaluation.chat_rows import read_rows
 from models.evaluation.chat_sample import seconds_of
 from models.evaluation.judged import Figures
@@ -42,14 +43,18 @@ def evaluate(
         return read_zeroes(read, reading)
 
     if choice.readings is not None:
-        return chat_figures(load_chat(), load(choice.readings), zeroed, choice, step)
+        readings, chat = load(choice.readings), load_chat()
+        eyes = eyes_digest(choice.readings)
+        if chat.encoder and eyes not in {"", chat.encoder}:
+            raise UsageError(f"{chat.model} and the readings in {choice.readings} are of different encoders.")
+        return chat_figures(chat, readings, zeroed, choice, step, digest(choice.readings))
     if choice.questions is None or choice.data is None:
         raise UsageError("--questions needs --data DIR, the folder of the records that its rows name.")
     rows, data = read_rows(choice.questions), choice.data
 
     @cache
     def served(ecg: EcgRef) -> Reading:
-        return read(stretch(data, ecg), ecg.record)
+        return replace(read(stretch(data, ecg), ecg.record), patient=patient_of(data, ecg.record))
 
     return asked_figures(load_chat(), rows, served, zeroed, choice, step)
 

@@ -6,22 +6,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-import numpy as np
-
 from models.anyecg.chat.batch import EcgRef
 from models.anyecg.chat.readings import Reading
 from models.anyecg.chat.runtime import Chat
 from models.dataset.anyecg.intervals import parse_answer
 from models.errors import AnyEcgError, UsageError
 from models.evaluation.chat_choice import Choice
-from models.evaluation.chat_held_out import HELD_OUT_AS, spoken_figures
+from models.evaluation.chat_held_out import SPOKEN, spoken_figures
 from models.evaluation.chat_kinds import KINDS, constant, score
 from models.evaluation.chat_rows import ECGQA, LOCALIZATION, REPORT, Row
 from models.evaluation.chat_runs import Run, Runs, Said, Zeroed
 from models.evaluation.chat_sample import HELD_OUT, in_turn, seconds_of, strangers
-from models.evaluation.judged import Figures, ratio
+from models.evaluation.judged import Figures, mean, ratio
 
 FOLDLESS = "not known: --networks names the training whose folds tell"
+OF_FOLDS = f"fold {HELD_OUT} of --networks: learned by neither these nor what was trained on them"
 Read = Callable[[EcgRef], Reading]
 
 
@@ -68,21 +67,19 @@ def asked_figures(
         )
     runs = Runs(chat, zeroed)
     strips = [one.readings[0] for one in put]
-    more = spoken_figures(runs, strips, choice, step) if not choice.reports_only else {}
+    more = spoken_figures(chat, runs, strips, choice, step) if not choice.reports_only else {}
     return {
         "runs": {run.value: _run(runs, run, put, choice, step) for run in Run},
         "blind": _blind(put),
-        "checker": None,
-        "paraphrases": None,
-        "off_topic": None,
+        **dict.fromkeys(SPOKEN),
         **more,
         "counts": {
             "rows": len(put),
             "not_scored": len(rows) - len(scored),
-            "learned": len(scored) - len(known),
+            "not_held_out": len(scored) - len(known),
             "not_read": lost,
             "ecgs": len({ecg for one in put for ecg in one.row.ecgs}),
-            "held_out": FOLDLESS if choice.folds is None else HELD_OUT_AS,
+            "held_out": FOLDLESS if choice.folds is None else OF_FOLDS,
             "seed": choice.seed,
         },
         "models": {"chat": chat.model},
@@ -94,8 +91,12 @@ def _is_scored(row: Row) -> bool:
 
 
 def _held_out(row: Row, choice: Choice) -> bool:
-    """Whether none of its records was learned from; so it is taken where nobody knows."""
-    return all((choice.folds or {}).get(ecg.record, HELD_OUT) == HELD_OUT for ecg in row.ecgs)
+    """Whether all its records are known to be of patients nobody learned from; without folds nobody knows.
+
+    A record that the folds lack may be another excerpt of a patient whom they have.
+    """
+    folds = choice.folds
+    return folds is None or all(folds.get(ecg.record) == HELD_OUT for ecg in row.ecgs)
 
 
 def _read(rows: Sequence[Row], read: Read, step: Callable[[str], None]) -> tuple[list[Put], list[str]]:
@@ -157,10 +158,10 @@ def _figures(rows: Sequence[Answered]) -> Figures:
 
 
 def _blind(put: Sequence[Put]) -> Figures:
-    """The answers that are always the same: of each kind the one that is worth most."""
+    """The answers that are always the same: of each kind and label the one that is worth most."""
     scored: list[tuple[Row, float]] = []
-    for kind in sorted({one.row.kind for one in put}):
-        alike = [one for one in put if one.row.kind == kind]
+    for asked in {(one.row.kind, one.row.label) for one in put}:
+        alike = [one for one in put if (one.row.kind, one.row.label) == asked]
         worth = constant([(one.row, one.seconds) for one in alike])
         scored += [(one.row, value) for one, value in zip(alike, worth, strict=True)]
     return _by_kind(scored)
@@ -169,20 +170,16 @@ def _blind(put: Sequence[Put]) -> Figures:
 def _by_kind(scored: Sequence[tuple[Row, float]]) -> Figures:
     kinds = sorted({row.kind for row, _ in scored})
     return {
-        "score": _mean([value for _, value in scored]),
+        "score": mean([value for _, value in scored]),
         "by_kind": {kind: _apart([pair for pair in scored if pair[0].kind == kind]) for kind in kinds},
     }
 
 
 def _apart(scored: Sequence[tuple[Row, float]]) -> Figures:
     """Of a kind; where things are, positives and negatives apart, which no constant has both of."""
-    found: Figures = {"score": _mean([value for _, value in scored]), "rows": len(scored)}
+    found: Figures = {"score": mean([value for _, value in scored]), "rows": len(scored)}
     if scored[0][0].kind == LOCALIZATION:
         there = [(bool(parse_answer(row.answer)), value) for row, value in scored]
-        found["positives"] = _mean([value for is_there, value in there if is_there])
-        found["negatives"] = _mean([value for is_there, value in there if not is_there])
+        found["positives"] = mean([value for is_there, value in there if is_there])
+        found["negatives"] = mean([value for is_there, value in there if not is_there])
     return found
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return round(float(np.mean(values)), 4) if values else None

@@ -14,12 +14,19 @@ from models.evaluation.chat_reports import blind_facts, evidence_figures, report
 from models.evaluation.chat_runs import Run, Runs, Zeroed
 from models.evaluation.chat_sample import HELD_OUT, drawn, held_out, strangers
 from models.evaluation.chat_strips import Answers, Row, answers_of
-from models.evaluation.chat_wordings import off_topic_figures, paraphrase_figures
+from models.evaluation.chat_wordings import off_topic_figures, paraphrase_figures, understood_figures
 from models.evaluation.judged import Figures
 
 COMPARED_SHARE, PARAPHRASED_SHARE = 0.2, 0.15  # questions of that kind for each strip
+SPOKEN = ("checker", "paraphrases", "off_topic", "understood")
 CHECKED = 40  # ECGs whose sentences the checker is tried on
-HELD_OUT_AS = f"fold {HELD_OUT}: learned by neither the language model, its eyes nor the localizer"
+HELD_OUT_AS = (
+    f"fold {HELD_OUT}: learned by neither the language model, its eyes nor the localizer; "
+    "the quality gate was fitted on every fold"
+)
+OF_OTHERS = (
+    f"fold {HELD_OUT} of these readings; the weights note others, whose folds have to have been the same"
+)
 ASKED = (Run.SERVED, Run.ZEROED, Run.TOKENS_ZEROED, Run.EVIDENCE_REMOVED)
 
 
@@ -29,8 +36,10 @@ def chat_figures(
     zeroed: Zeroed,
     choice: Choice,
     step: Callable[[str], None] = lambda _: None,
+    learned: str = "",
 ) -> Figures:
-    """One JSON object; RecordingError where no reading is of the held-out fold."""
+    """One JSON object; `learned` is the digest of the readings. RecordingError where none is of the held-out
+    fold."""
     known = held_out(readings)
     strips = drawn(known, choice.size, choice.seed)
     runs = Runs(chat, zeroed)
@@ -39,12 +48,12 @@ def chat_figures(
     figures = {run: _figures(run, rows) for run, rows in said.items()}
     figures[Run.EXCHANGED] = _exchanged(said[Run.SERVED], others)
     blind = blind_facts(strips)
-    more: Figures = {"checker": None, "paraphrases": None, "off_topic": None}  # reports alone
+    more: Figures = dict.fromkeys(SPOKEN)  # reports alone
     if not choice.reports_only:
         for run, rows in (met := _comparisons(runs, known, choice, step)).items():
             figures[run]["comparison"] = comparison_figures(rows)
         blind |= {"localization": blind_location(strips), "comparison": blind_comparison(met[Run.SERVED])}
-        more = spoken_figures(runs, strips, choice, step)
+        more = spoken_figures(chat, runs, strips, choice, step)
     return {
         "runs": {run.value: figures[run] for run in Run},
         "blind": blind,
@@ -54,7 +63,7 @@ def chat_figures(
             "strips": len(strips),
             "patients": len({strip.patient for strip in strips}),
             "exchanged": sum(other is not None for other in others),
-            "held_out": HELD_OUT_AS,
+            "held_out": HELD_OUT_AS if chat.data and chat.data == learned else OF_OTHERS,
             "seed": choice.seed,
         },
         "models": {"chat": chat.model},
@@ -92,19 +101,22 @@ def _exchanged(served: Sequence[Row], others: Sequence[Reading | None]) -> Figur
 
 
 def spoken_figures(
-    runs: Runs, strips: Sequence[Reading], choice: Choice, step: Callable[[str], None]
+    chat: Chat, runs: Runs, strips: Sequence[Reading], choice: Choice, step: Callable[[str], None]
 ) -> Figures:
-    """Of the served model alone: the checker, paraphrases, and questions about something else."""
+    """Of the served model alone: the checker, paraphrases, questions about something else, and very many."""
     step("paraphrases")
     size = round(PARAPHRASED_SHARE * choice.size)
     paraphrases = paraphrase_figures(runs, strips, size, choice.seed)
     step("off-topic questions")
     off_topic = off_topic_figures(runs, strips, choice.seed)
+    step("wordings")
+    understood = understood_figures(chat, strips, choice.seed)
     step("the checker")
     return {
         "checker": checker_figures([strip.evidence for strip in strips[:CHECKED]], choice.seed),
         "paraphrases": paraphrases,
         "off_topic": off_topic,
+        "understood": understood,
     }
 
 

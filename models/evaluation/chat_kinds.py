@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from models.anyecg.chat.names import NAMES as CALLED
 from models.anyecg.chat.wording import Claim, read
 from models.dataset.anyecg.classes import FINDABLE
 from models.dataset.anyecg.intervals import iou, parse_answer
@@ -84,11 +85,19 @@ def _said_rate(_: Row, sentences: Sequence[str]) -> Value:
     return said(sentences).rate
 
 
-def _yes_no(_: Row, sentences: Sequence[str]) -> Value:
-    """`yes` or `no` to whatever the answer speaks of."""
-    labels = {claim.label for claim in _claims(sentences) if claim.label}
+def _yes_no(row: Row, sentences: Sequence[str]) -> Value:
+    """`yes` or `no` to what was asked: the row's label, or whatever its question names."""
+    labels = {row.label} if row.label else _named(row.question)
     there = {answered(sentences, label) for label in labels} - {None}
     return None if len(there) != 1 else "yes" if there.pop() else "no"
+
+
+def _named(question: str) -> set[str]:
+    """The labels of which a name stands in it."""
+    called = [(label, name.singular) for label, name in CALLED.items()]
+    called += [(label, name) for label, row in FINDABLE.items() for name in row.names]
+    asked = question.lower()
+    return {label for label, name in called if re.search(rf"\b{re.escape(name.lower())}s?\b", asked)}
 
 
 def _series(kind: str, label: str | None) -> Callable[[Row, Sequence[str]], Value]:

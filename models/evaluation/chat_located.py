@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from models.anyecg.chat.answers import answer
 from models.anyecg.chat.plans import Plan
 from models.anyecg.chat.readings import Reading
@@ -15,7 +13,7 @@ from models.dataset.anyecg.intervals import Span, clipped, iou, parse_answer, ta
 from models.evaluation.chat_facts import annotated
 from models.evaluation.chat_sample import seconds_of, spoilt
 from models.evaluation.chat_strips import LOCATED, Row
-from models.evaluation.judged import Figures, ratio
+from models.evaluation.judged import Figures, mean, ratio
 from models.evaluation.localization import BLIND
 from models.evaluation.rhythms import label_of
 
@@ -127,9 +125,9 @@ def _figures(rows: Sequence[Where]) -> Figures:
 
 def _apart(rows: Sequence[Where]) -> Figures:
     return {
-        "iou": _mean([row.score for row in rows]),
-        "positives": _mean([row.score for row in rows if row.true]),
-        "negatives": _mean([row.score for row in rows if not row.true]),
+        "iou": mean([row.score for row in rows]),
+        "positives": mean([row.score for row in rows if row.true]),
+        "negatives": mean([row.score for row in rows if not row.true]),
         "strips": len(rows),
         "positive_strips": sum(bool(row.true) for row in rows),
     }
@@ -148,7 +146,3 @@ def _single(rows: Sequence[Where]) -> Figures:
 
 def _meet(a: Span, b: Span) -> bool:
     return a[0] <= b[1] and b[0] <= a[1]
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return round(float(np.mean(values)), 4) if values else None

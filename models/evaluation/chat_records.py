@@ -24,6 +24,8 @@ class Signal(Protocol):
     @property
     def record(self) -> str: ...
     @property
+    def patient(self) -> str: ...
+    @property
     def fs(self) -> float: ...
     @property
     def leads(self) -> tuple[str, ...]: ...
@@ -49,6 +51,15 @@ def stretch(data: Path, ecg: EcgRef) -> Recording:
     recording = _recording(data, ecg.record)
     asked = stretch_of(recording, ecg)
     return cut(recording, asked.first, asked.last, asked.leads)
+
+
+def patient_of(data: Path, record: str) -> str:
+    """Whose a record is, as far as its database tells; else it is a patient of its own."""
+    database, _, _ = record.partition("/")
+    if database not in DATABASES:
+        return annotated.patient_of(record)
+    found = _database(data, database).get(record)
+    return record if found is None else found.patient
 
 
 @cache

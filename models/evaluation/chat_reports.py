@@ -13,9 +13,9 @@ from models.anyecg.chat.names import ASSESSED
 from models.anyecg.chat.readings import Reading
 from models.anyecg.chat.wording import read
 from models.anyecg.evidence import Evidence
-from models.evaluation.chat_facts import Facts, constant, fact_figures, said, same
+from models.evaluation.chat_facts import Facts, answered, constant, fact_figures, said, same
 from models.evaluation.chat_sample import truth_of
-from models.evaluation.chat_strips import REPORT, Row, facts_seen, truth_to_see
+from models.evaluation.chat_strips import REPORT, SEEN, Row, facts_seen, truth_to_see
 from models.evaluation.judged import Figures, ratio
 
 
@@ -53,8 +53,22 @@ def evidence_figures(rows: Sequence[Row]) -> Figures:
 
 
 def seen_figures(rows: Sequence[Row]) -> Figures:
-    """What the eyes alone say, asked for rhythm and for each kind of ectopic beat."""
-    return fact_figures([(facts_seen(row.answers), truth_to_see(row.reading)) for row in rows])
+    """What the eyes alone say, asked for rhythm and for each kind of ectopic beat; `evidence`: how often they
+    say that something is there, where the evidence has it and where it has not, of what was understood."""
+    facts = fact_figures([(facts_seen(row.answers), truth_to_see(row.reading)) for row in rows])
+    return facts | {"evidence": {label: _seen_and_held(rows, label) for label in SEEN}}
+
+
+def _seen_and_held(rows: Sequence[Row], label: str) -> Figures:
+    found: Figures = {"held": 0, "held_seen": 0, "absent": 0, "absent_seen": 0}
+    for row in rows:
+        mine = row.answers.seen[label]
+        if mine.plan == SEEN[label]:
+            held = any(fact.label == label for fact in row.answers.ecg.findings)
+            where = "held" if held else "absent"
+            found[where] += 1
+            found[f"{where}_seen"] += answered(mine.sentences, label) is True
+    return found
 
 
 def blind_facts(readings: Sequence[Reading]) -> Figures:

@@ -1,7 +1,7 @@
 """Rows of questions with their answers: those of `anyecg dataset build`, or of your own.
 
 One of your own is `{"id", "question", "ecgs", "answer"}`, its answer in the paper's grammar of places, or
-`yes` or `no`.
+`yes` or `no` to what its question or its `type`, a label, names.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.anyecg.chat.batch import EcgRef
+from models.anyecg.chat.batch import EcgRef, numbered_lines
 from models.dataset.anyecg.intervals import parse_answer
 from models.errors import UsageError
 
 LOCALIZATION, REPORT, ECGQA = "localization", "report", "ecgqa"
+ATTRIBUTES = {"ecgqa noise": "NOISE"}  # of ECG-QA, and the label they ask for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,35 +37,38 @@ class Row:
 
 def read_rows(path: Path) -> list[Row]:
     """UsageError where there is no such file, or a line is no such row."""
-    if not path.is_file():
-        raise UsageError(f"{path} does not exist; give rows of `anyecg dataset build`, a JSON object a line.")
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in numbered_lines(path):
         try:
-            rows += [_row(json.loads(line))] if line.strip() else []
-        except (KeyError, TypeError, ValueError) as error:
-            why = " ".join(str(error).split())
+            rows.append(_row(json.loads(line)))
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            why = f"it lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
             raise UsageError(f"{path}, line {number} is no question with an answer: {why}.") from error
     return rows
 
 
-def _row(raw: Mapping[str, Any]) -> Row:
+def _row(raw: Any) -> Row:
+    if not isinstance(raw, Mapping):
+        raise TypeError("it is no JSON object")
     said = raw.get("messages")
-    asked = said[0]["content"] if said else raw["question"]
+    asked = str(said[0]["content"] if said else raw["question"])
     lines = [line for line in asked.replace("<ecg>", "").splitlines() if line.strip()]
+    if not lines:
+        raise ValueError("it asks nothing")
     ecgs = tuple(EcgRef.model_validate(ecg) for ecg in raw["ecgs"])
     if not ecgs:
         raise ValueError("it names no ECG")
     titled = len(lines) == len(ecgs) + 1
     answer = str(said[1]["content"] if said else raw["answer"])
+    evidence = raw.get("evidence") or {}
     return Row(
         id=str(raw["id"]),
         kind=_kind(raw, answer),
-        label=raw.get("type"),
+        label=raw.get("type") or ATTRIBUTES.get(str(evidence.get("kind"))),
         question=(lines[-1] if len(ecgs) > 1 else " ".join(lines)).strip(),
         ecgs=ecgs,
         answer=answer,
-        evidence=raw.get("evidence") or {},
+        evidence=evidence,
         dates=tuple(_date(lines[i]) if titled else None for i in range(len(ecgs))),
     )
 

@@ -39,15 +39,10 @@ class Said:
     plan: Plan
     written: tuple[str, ...]
     sentences: tuple[str, ...]
-    claims: int = 0
     replaced: int = 0
     added: int = 0
     finished: bool = True
     seconds: float = 0.0
-
-    @property
-    def text(self) -> str:
-        return "\n".join(self.sentences)
 
 
 Ask = Callable[[str], Said]
@@ -117,7 +112,6 @@ def _answered(asked: Consultation, question: str) -> Said:
         plan=answer.plan,
         written=answer.written,
         sentences=answer.sentences,
-        claims=answer.claims,
         replaced=answer.replaced,
         added=answer.added,
         finished=answer.finished,

@@ -1,4 +1,5 @@
-"""The same question in ten wordings, half of them never learned; and questions about something else."""
+"""The same question in ten wordings, half of them never learned; questions about something else; and what
+very many questions in wordings never learned are understood as."""
 
 from __future__ import annotations
 
@@ -8,9 +9,11 @@ from random import Random
 
 from models.anyecg.chat.answers import answer
 from models.anyecg.chat.asked.grammar import Part
-from models.anyecg.chat.plans import SUBJECTS, Plan
+from models.anyecg.chat.corpus import Corpus
+from models.anyecg.chat.plans import SUBJECTS, Plan, parse
 from models.anyecg.chat.questions import ask, off_topic
 from models.anyecg.chat.readings import Reading
+from models.anyecg.chat.runtime import Chat
 from models.anyecg.chat.wording import facts
 from models.evaluation.chat_runs import Run, Runs, Said
 from models.evaluation.judged import Figures, ratio
@@ -18,6 +21,7 @@ from models.evaluation.judged import Figures, ratio
 EACH = 5  # wordings of templates that were learned, and as many that were not
 OFF_TOPIC = 100
 TRIES = 40  # to find another wording
+CONVERSATIONS = 60  # of eight questions each, a fifth of them off topic
 ECGS = 5  # that the off-topic questions are asked about in turn
 PARTS: tuple[Part, ...] = ("train", "test")
 APART = frozenset({"decline", "compare"})
@@ -55,6 +59,35 @@ def off_topic_figures(runs: Runs, readings: Sequence[Reading], seed: int, count:
     }
 
 
+def understood_figures(chat: Chat, readings: Sequence[Reading], seed: int) -> Figures | None:
+    """The plans alone, of one ECG to six that go by letters and dates: cheap, so many can be asked.
+
+    None of a model that has not learned what questions mean of ECGs that are not shown.
+    """
+    if not chat.apart:
+        return None
+    said = []
+    for talk in Corpus(readings, held_out=None, part="test").draw(0, CONVERSATIONS, seed):
+        state = chat.prompt(talk.ecgs, talk.evidence)
+        said += [(parse(plan), parse(next(chat.ask(state, asked)))) for asked, plan in talk.turns]
+    known = [(plan, mine) for plan, mine in said if plan and plan.task != "decline"]
+    others = [mine for plan, mine in said if plan and plan.task == "decline"]
+    right = sum(mine == plan for plan, mine in known)
+    declined = sum(_declined(mine) for _, mine in known)
+    return {
+        "right": ratio(right, len(known)),
+        "declined": ratio(declined, len(known)),
+        "another": ratio(len(known) - right - declined, len(known)),
+        "questions": len(known),
+        "off_topic_declined": ratio(sum(map(_declined, others)), len(others)),
+        "off_topic": len(others),
+    }
+
+
+def _declined(plan: Plan | None) -> bool:
+    return plan is None or plan.task == "decline"
+
+
 def meant(reading: Reading, count: int, seed: int) -> list[Plan]:
     """Plans that one ECG can answer: what was found in it as often as what was not."""
     held = {fact.label for fact in reading.evidence.findings}
@@ -88,8 +121,10 @@ def _groups(
 
 
 def _commonest(some: Sequence[tuple[str, Said]]) -> int:
-    answers = Counter((str(one.plan), frozenset(facts(one.sentences))) for _, one in some)
-    return max(answers.values())
+    """How many give it; to be understood by none is no agreement."""
+    understood = [one for _, one in some if one.plan.task != "decline"]
+    answers = Counter((str(one.plan), frozenset(facts(one.sentences))) for one in understood)
+    return max(answers.values(), default=0)
 
 
 def _share(said: Sequence[tuple[Plan, Reading, str, Said]], part: str, *, meant: bool) -> float | None:

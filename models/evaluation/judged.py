@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,10 @@ def f1(se: float | None, ppv: float | None) -> float | None:
     if se is None:
         return None
     return round(2 * se * ppv / (se + ppv), 4) if ppv and se else 0.0
+
+
+def mean(values: Sequence[float]) -> float | None:
+    return round(float(np.mean(values)), 4) if values else None
 
 
 def median(values: Iterable[float | None]) -> float | None:

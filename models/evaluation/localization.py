@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from models.dataset.anyecg.intervals import Span, iou
-from models.evaluation.judged import Figures
+from models.evaluation.judged import Figures, mean
 from models.evaluation.served import Served
 from models.evaluation.spans import merged, total
 from models.evaluation.strips import PROTOCOLS, TYPES, Strip, said_spans
@@ -58,10 +56,10 @@ def _figures(rows: Iterable[Answered], say: Callable[[Answered], tuple[Span, ...
     """`micro_iou` over all rows, `macro_iou` over types; positives and negatives apart."""
     scored = [(r.strip, iou(say(r), r.strip.answer, r.strip.seconds)) for r in rows]
     by_type = {kind: _apart([row for row in scored if row[0].kind == kind]) for kind in TYPES}
-    means = [_mean([s for strip, s in scored if strip.kind == kind]) for kind in TYPES]
+    means = [mean([s for strip, s in scored if strip.kind == kind]) for kind in TYPES]
     return {
-        "micro_iou": _mean([score for _, score in scored]),
-        "macro_iou": _mean([mean for mean in means if mean is not None]),
+        "micro_iou": mean([score for _, score in scored]),
+        "macro_iou": mean([one for one in means if one is not None]),
         **_apart(scored),
         "by_type": {kind: figures for kind, figures in by_type.items() if figures["strips"]},
     }
@@ -69,8 +67,8 @@ def _figures(rows: Iterable[Answered], say: Callable[[Answered], tuple[Span, ...
 
 def _apart(scored: Sequence[tuple[Strip, float]]) -> Figures:
     return {
-        "positives": _mean([score for strip, score in scored if strip.answer]),
-        "negatives": _mean([score for strip, score in scored if not strip.answer]),
+        "positives": mean([score for strip, score in scored if strip.answer]),
+        "negatives": mean([score for strip, score in scored if not strip.answer]),
         "strips": len(scored),
         "positive_strips": sum(bool(strip.answer) for strip, _ in scored),
     }
@@ -85,7 +83,3 @@ def _baselines(rows: Sequence[Answered]) -> Figures:
         "zeroed": lambda r: r.blind,
     }
     return {name: _figures(rows, say) for name, say in says.items()}
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return round(float(np.mean(values)), 4) if values else None

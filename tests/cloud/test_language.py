@@ -16,9 +16,10 @@ from cloud.language import load_chat, load_language
 from models.anyecg.chat.export import export_small
 from models.anyecg.chat.eyes import ENCODER, Eyes
 from models.anyecg.chat.net import chat, load_llm, load_words, save_adapter, small, with_lora
+from models.anyecg.chat.readings import eyes_digest
 from models.anyecg.chat.runtime import FILES, WEIGHTS, Small
 from models.anyecg.chat.tokenizer import MARKERS, learn
-from models.anyecg.chat.train import encoder_digest, metadata
+from models.anyecg.chat.train import metadata
 from models.config import load
 from models.errors import RecordingError, UsageError
 
@@ -76,7 +77,7 @@ def test_the_shipped_model_beside_another_encoder_of_the_same_width_is_one_sente
 def test_a_training_notes_its_encoder(tmp_path: Path) -> None:
     WORDS.save(tmp_path / "tokenizer.json")
     shutil.copy(ENCODER, tmp_path)
-    export_small(small(WORDS, WIDTH, **SHAPE), tmp_path, metadata(WORDS, "0", encoder_digest(tmp_path)))
+    export_small(small(WORDS, WIDTH, **SHAPE), tmp_path, metadata(WORDS, "0", eyes_digest(tmp_path)))
     assert Small(tmp_path).encoder == Eyes().sha256 == Small().encoder
 
 
@@ -101,12 +102,12 @@ def test_a_full_one_is_served_with_the_adapter_and_the_recipe_of_its_training(
     recipe = Recipe(size="full", llm=llm, rank=2, markers={name: (name,) for name in MARKERS})
     words = load_words(llm, recipe.markers)
     save_adapter(chat(with_lora(load_llm(llm), 2), words, WIDTH), tmp_path / "out", "of its encoder")
-    claim(tmp_path / "out" / "chat.json", {"data": "", "version": "1", **recipe.model_dump(mode="json")})
+    claim(tmp_path / "out" / "chat.json", {"data": "ab", "version": "1", **recipe.model_dump(mode="json")})
     served = load_chat(ChatConfig(size="full", model=llm, weights=tmp_path / "out"))
     assert served is not None
     assert answers(served) == ["measure RATE"]
     assert served.model.startswith("anyecg-chat-full/1 ")
-    assert served.encoder == "of its encoder"
+    assert (served.encoder, served.data) == ("of its encoder", "ab")
     assert served.apart  # a recipe that begins with what questions mean
 
 

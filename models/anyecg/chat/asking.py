@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from random import Random
 
 from models.anyecg.chat.answers import UNSEEN
+from models.anyecg.chat.asked.grammar import Part
 from models.anyecg.chat.plans import ECTOPIC, SUBJECTS, Plan
 from models.anyecg.chat.questions import ask, off_topic
 from models.anyecg.evidence import Evidence
@@ -43,18 +44,19 @@ class Asker:
     stage: int
     ecgs: Sequence[Evidence]
     withheld: bool
+    part: Part = "train"  # of the wordings
 
     def draw(self, rng: Random) -> tuple[Plan, str]:
         """A plan and a question for it."""
         if rng.random() < OFF_TOPIC:
-            question, plan = off_topic(rng, "train")
+            question, plan = off_topic(rng, self.part)
             return plan, question
         plan = self._plan(rng)
         while not self._answerable(plan):
             plan = self._plan(rng)
         letters = [ecg.letter for ecg in self.ecgs]
         dates = [ecg.date[:10] for ecg in self.ecgs if ecg.date]
-        return plan, ask(plan, rng, "train", letters, dates if len(dates) == len(letters) else ())
+        return plan, ask(plan, rng, self.part, letters, dates if len(dates) == len(letters) else ())
 
     def _plan(self, rng: Random) -> Plan:
         several = len(self.ecgs) > 1

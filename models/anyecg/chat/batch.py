@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
 
 from models.anyecg.chat.consultation import Answer, Consultation, abstained, wanted
 from models.anyecg.chat.readings import Reading
@@ -41,7 +41,7 @@ class Question(BaseModel):
     """A row of the file."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
-    id: Ident
+    id: StrictStr | StrictInt
     question: str
     ecgs: tuple[EcgRef, ...] = Field(min_length=1)
 
@@ -54,9 +54,9 @@ def answer_all(questions: Path, out: Path, consult: Consult, say: Say, every: in
     """Appends to `out` what it lacks; returns how many rows could not be answered.
 
     `say` hears of each of those, and of every so many rows that are through. A half-written last line of
-    `out` is written again. UsageError where `questions` or `out` cannot be read.
+    `out` is written again. UsageError where `questions` or `out` cannot be read or written.
     """
-    rows = _rows(questions)
+    rows = numbered_lines(questions)
     if out.resolve() == questions.resolve():
         raise UsageError(f"--out {out} is the file of the questions; give another one.")
     try:
@@ -66,14 +66,17 @@ def answer_all(questions: Path, out: Path, consult: Consult, say: Say, every: in
         raise UsageError(f"--out {out} cannot be read or written: {error}.") from error
     told = _Told(len(rows), every, say)
     failed, asked = 0, set[Ident]()
-    with answers as file:
-        for number, line in rows:
-            row = _row(number, line, asked, done, consult)
-            if row is not None:
-                failed += "error" in row
-                file.write(json.dumps(row, allow_nan=False) + "\n")
-                file.flush()
-            told.row(row)
+    try:
+        with answers as file:
+            for number, line in rows:
+                row = _row(number, line, asked, done, consult)
+                if row is not None:
+                    failed += "error" in row
+                    file.write(json.dumps(row, allow_nan=False) + "\n")
+                    file.flush()
+                told.row(row)
+    except OSError as error:
+        raise UsageError(f"--out {out} cannot be written: {error}; what it holds is kept.") from error
     return failed
 
 
@@ -96,10 +99,11 @@ class _Told:
             self._say(f"{self._through}/{self._size} through, about {left:.0f} s left.")
 
 
-def _rows(questions: Path) -> list[tuple[int, str]]:
-    """(number, text) of the lines that hold something."""
-    if not questions.is_file():
-        raise UsageError(f"{questions} does not exist; give a file with a question as JSON in each line.")
+def numbered_lines(questions: Path) -> list[tuple[int, str]]:
+    """(number, text) of the lines that hold something; UsageError where there is no such file of text."""
+    if questions.is_dir() or not questions.exists():
+        what = "is a folder" if questions.is_dir() else "does not exist"
+        raise UsageError(f"{questions} {what}; give a file with a question as JSON in each line.")
     try:  # not splitlines: a JSON string may hold other line separators
         lines = questions.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -138,13 +142,13 @@ def _row(
     ident: Ident = f"line {number}"
     try:
         raw = json.loads(line)
-        if isinstance(raw, dict) and isinstance(raw.get("id"), Ident):
+        if isinstance(raw, dict) and type(raw.get("id")) in {str, int}:  # True is no 1
             if raw["id"] in before:
                 raise UsageError(f"an earlier row has the id {raw['id']} too.")
             ident = raw["id"]
             before.add(ident)
-        if ident in done:
-            return None
+            if ident in done:
+                return None
         asked = Question.model_validate(raw)
         row = {"id": ident, **answered(asked.question, asked.ecgs, consult)}
         json.dumps(row, allow_nan=False)  # what cannot be written is this row's error

@@ -17,6 +17,7 @@ from typing import TypeVar
 import numpy as np
 
 from models.anyecg.chat.answers import UNSEEN, answer, unseen
+from models.anyecg.chat.asked.grammar import Part
 from models.anyecg.chat.asking import Asker
 from models.anyecg.chat.eyes import Floats
 from models.anyecg.chat.invented import Placed, altered, invented
@@ -60,9 +61,11 @@ class Ecg:
 
 
 class Corpus:
-    """Readings as an endless stream of conversations; UsageError without a reading to train on."""
+    """Readings as an endless stream of conversations, in wordings of one part; UsageError without a reading
+    to train on."""
 
-    def __init__(self, readings: Sequence[Reading], held_out: int = 0) -> None:
+    def __init__(self, readings: Sequence[Reading], held_out: int | None = 0, part: Part = "train") -> None:
+        self._part: Part = part
         apart = {r.patient for r in readings if r.fold == held_out}
         known = [r for r in readings if r.patient not in apart]
         if not known:
@@ -94,7 +97,7 @@ class Corpus:
     def _meant(self, rng: Random) -> Conversation:
         """Questions, each answered by its plan alone: many for the price of one about an ECG."""
         ecgs = self._ecgs(rng, self._count(rng), real=False)
-        asker = Asker(STAGES[-1], [ecg.evidence for ecg in ecgs], withheld=False)
+        asker = Asker(STAGES[-1], [ecg.evidence for ecg in ecgs], withheld=False, part=self._part)
         asked = (asker.draw(rng) for _ in range(MEANT))
         return Conversation(
             ecgs=tuple(np.zeros((1, self._width), dtype=np.float32) for _ in ecgs),
@@ -110,7 +113,7 @@ class Corpus:
         withheld = rng.random() < share
         count = self._count(rng) if stage == STAGES[-1] else 1
         ecgs, room = _fitting(self._ecgs(rng, count, real=withheld))
-        asker = Asker(stage, [ecg.evidence for ecg in ecgs], withheld)
+        asker = Asker(stage, [ecg.evidence for ecg in ecgs], withheld, self._part)
         return Conversation(
             ecgs=tuple(ecg.features for ecg in ecgs),
             evidence=None if withheld else tuple(text(ecg.evidence) for ecg in ecgs),

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from models.anyecg.chat.eyes import Floats
+from models.anyecg.chat.eyes import ENCODER, Floats
 from models.anyecg.chat.strips import SIZE, Strip, Truth, records, strips_of
 from models.anyecg.evidence import Evidence, Fact
 from models.dataset.annotated import Annotated
@@ -93,8 +93,9 @@ def prepare(
 
 def load(folder: Path) -> list[Reading]:
     """What `prepare` wrote; RecordingError where it has not."""
-    if not (folder / "readings.jsonl").is_file():
-        raise RecordingError(f"{folder / 'readings.jsonl'} is missing; prepare it: anyecg train chat.")
+    for file in (folder / "readings.jsonl", folder / "readings.npz"):
+        if not file.is_file():
+            raise RecordingError(f"{file} is missing; prepare it: anyecg train chat.")
     with np.load(folder / "readings.npz") as held:
         features = held["features"]
     with (folder / "readings.jsonl").open(encoding="utf-8") as lines:
@@ -105,6 +106,12 @@ def digest(folder: Path) -> str:
     """SHA-256 of what `prepare` wrote: what a training learned from."""
     files = (folder / "readings.jsonl", folder / "readings.npz")
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def eyes_digest(folder: Path) -> str:
+    """SHA-256 of the encoder that made the content tokens, where it is beside them; else nothing."""
+    file = folder / ENCODER.name
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
 def _executor(jobs: int) -> Executor:

@@ -69,7 +69,7 @@ class State:
 
 class Chat:
     """Greedy answers of a decoder; `model` is its name in answers and reports, `encoder` the SHA-256 of the
-    encoder whose content tokens it learned to read, as far as that was noted.
+    encoder whose content tokens it learned to read, `data` of the readings, as far as that was noted.
 
     `apart`: it has learned what questions mean of ECGs that are not shown, and understands them best so.
     """
@@ -83,8 +83,9 @@ class Chat:
         *,
         apart: bool = False,
         encoder: str | None = None,
+        data: str | None = None,
     ) -> None:
-        self.model, self.apart, self.encoder = model, apart, encoder
+        self.model, self.apart, self.encoder, self.data = model, apart, encoder, data
         self._decoder, self._words, self._longest = decoder, words, longest
         self._newline, self._end = words.newline, words.marker(END)[-1]
         single = {words.one(name) for name in MARKERS if len(words.marker(name)) == 1}
@@ -202,7 +203,8 @@ class Small(Chat):
             raise RecordingError(f"{folder}: decoder.onnx was trained with another tokenizer.json.")
         name = f"{decoder.metadata['name']}/{decoder.metadata['version']} {decoder.sha256[:8]}"
         apart = decoder.metadata.get("questions") == APART
-        super().__init__(decoder, words, model=name, apart=apart, encoder=decoder.encoder)
+        data = decoder.metadata.get("data_sha256")
+        super().__init__(decoder, words, model=name, apart=apart, encoder=decoder.encoder, data=data)
         self.metadata = decoder.metadata
 
 

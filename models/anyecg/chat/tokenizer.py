@@ -48,7 +48,9 @@ class Tokenizer:
         return cls(inner, {name: (i,) for name, i in ids.items() if i is not None})
 
     def save(self, path: Path) -> None:
-        path.write_text(self._inner.to_str(), encoding="utf-8")
+        staging = path.with_suffix(".new")
+        staging.write_text(self._inner.to_str(), encoding="utf-8")
+        staging.replace(path)  # a half of it would be kept by the next training
 
     @property
     def json(self) -> str:

@@ -29,9 +29,9 @@ from torch.nn.utils.rnn import pad_sequence  # noqa: TID251
 
 from models.anyecg.chat.corpus import WITHHELD, Conversation
 from models.anyecg.chat.export import export_small
-from models.anyecg.chat.eyes import ENCODER
 from models.anyecg.chat.net import EcgChat, chat, load_llm, load_words, save_adapter, small, with_lora
 from models.anyecg.chat.prompt import UNLEARNED, Ints, Layout, lay_out
+from models.anyecg.chat.readings import eyes_digest
 from models.anyecg.chat.runtime import APART
 from models.anyecg.chat.tokenizer import PAD, Tokenizer, learn
 from models.errors import UsageError
@@ -115,7 +115,7 @@ def train_small(
         return small(words, _width(draw, recipe), **recipe.shape)
 
     net = rounds(out, build, draw, recipe, words, last)
-    export_small(net, out, metadata(words, data_sha256, encoder_digest(out)))
+    export_small(net, out, metadata(words, data_sha256, eyes_digest(out)))
     return net
 
 
@@ -145,7 +145,7 @@ def train_adapter(
         return chat(llm, words, _width(draw, recipe))
 
     net = rounds(out, build, draw, recipe, words, last)
-    save_adapter(net, out, encoder_digest(out))
+    save_adapter(net, out, eyes_digest(out))
     return net
 
 
@@ -265,10 +265,9 @@ def _width(draw: Draw, recipe: Recipe) -> int:
     return int(conversation.ecgs[0].shape[1])
 
 
-def encoder_digest(out: Path) -> str:
-    """SHA-256 of the encoder whose content tokens are learned, where it is beside them."""
-    file = out / ENCODER.name
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+def claim_networks(out: Path, files: Iterable[Path]) -> None:
+    """Notes by which folds and eyes the readings in OUT are made; UsageError where they are of others."""
+    claim(out / "networks.json", {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files})
 
 
 def _begin(out: Path, recipe: Recipe, data_sha256: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def row(kind: str, answer: str, label: str | None = None, seconds: float = 30.0,
     )
 
 
-def write(path: Path, *rows: dict[str, Any]) -> Path:
+def write(path: Path, *rows: Any) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
@@ -92,6 +93,26 @@ def test_the_share_of_other_beats_is_worth_nothing(make_reading: MakeReading) ->
     asked = row("question burden", "1 of 29 beats, 3 %.", "V")
     assert score(asked, answer(Plan("burden", "V"), [both]), asked, 30.0) == 1.0
     assert score(asked, answer(Plan("burden", "S"), [both]), asked, 30.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("question", "label"),
+    [("Any PVCs?", None), ("Are there ventricular premature beats?", None), ("Skipped beats?", "V")],
+)
+def test_yes_and_no_count_of_what_was_asked_alone(ecg: Evidence, question: str, label: str | None) -> None:
+    asked = replace(row("ecgqa", "yes", label), question=question)
+    assert score(asked, answer(Plan("present", "V"), [ecg]), asked, 30.0) == 1.0
+    for other in (Plan("present", "AFIB"), Plan("count", "S"), Plan("present", "PAUSE"), Plan("quality")):
+        assert score(asked, answer(other, [ecg]), asked, 30.0) == 0.0, str(other)
+
+
+def test_noise_of_ecg_qa_is_asked_of_what_could_not_be_read(ecg: Evidence, tmp_path: Path) -> None:
+    """In a lead, of which nothing is known: a denial of anything else is no answer."""
+    raw = {**V_ROW, "task": "question", "type": None, "evidence": {"kind": "ecgqa noise"}}
+    raw["messages"] = [{"content": "<ecg>\nIs there baseline drift in lead II?"}, {"content": "no"}]
+    (noise,) = read_rows(write(tmp_path / "q.jsonl", raw))
+    assert score(noise, answer(Plan("present", "NOISE"), [ecg]), noise, 30.0) == 1.0
+    assert score(noise, answer(Plan("present", "S"), [ecg]), noise, 30.0) == 0.0
 
 
 def test_a_report_is_worth_the_share_of_its_facts(ecg: Evidence) -> None:
@@ -150,8 +171,15 @@ def test_rows_of_the_dataset_and_of_your_own_are_read(tmp_path: Path) -> None:
     assert rows[0].ecgs == (EcgRef(record="hand/v", start=0, end=30, leads=("II",)),)
 
 
-@pytest.mark.parametrize("bad", [{"id": 1}, {**V_ROW, "ecgs": []}, {**V_ROW, "ecgs": [{"from": 0}]}])
-def test_a_row_that_is_none_is_named_by_its_line(tmp_path: Path, bad: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *({"id": 1}, {**V_ROW, "ecgs": []}, {**V_ROW, "ecgs": [{"from": 0}]}, [1], 3, "text"),
+        *({**V_ROW, "messages": [{"content": "?"}]}, {**V_ROW, "evidence": "early"}),
+        {"id": 1, "question": " ", "ecgs": [{"record": "a"}, {"record": "b"}], "answer": "yes"},
+    ],
+)
+def test_a_row_that_is_none_is_named_by_its_line(tmp_path: Path, bad: Any) -> None:
     with pytest.raises(UsageError, match="line 2 is no question with an answer"):
         read_rows(write(tmp_path / "q.jsonl", V_ROW, bad))
 
@@ -203,6 +231,16 @@ def speak(question: str, ecgs: list[Evidence], told: bool) -> str:
     return "\n".join([str(plan), *(answer(plan, ecgs) if told else ["Nothing can be said."])])
 
 
+def test_the_blind_answer_knows_what_is_asked_for(
+    scripted: MakeChat, served: dict[str, Reading], dark: Reading
+) -> None:
+    rows = [
+        replace(row("question present", said, label), ecgs=(EcgRef(record="hand/n", end=30),))
+        for label, said in (("V", "yes"), ("S", "no"), ("V", "yes"), ("S", "no"))
+    ]
+    assert put(scripted(speak, [*served.values(), dark]), rows, served, dark)["blind"]["score"] == 1.0
+
+
 def test_places_in_five_runs(scripted: MakeChat, served: dict[str, Reading], dark: Reading) -> None:
     gone = row("localization", "No PVC Found", "V")
     rows = [
@@ -234,7 +272,7 @@ def test_rows_that_were_learned_from_are_left_out(
     chat = scripted(speak, [*served.values(), dark])
     folds = {"hand/v": 0, "hand/w": 1}
     counts = put(chat, places(served), served, dark, folds=folds)["counts"]
-    assert (counts["rows"], counts["learned"]) == (2, 1)
+    assert (counts["rows"], counts["not_held_out"]) == (1, 2)  # of the third nothing is known
     assert counts["held_out"].startswith("fold 0")
 
 

@@ -19,11 +19,11 @@ from models.anyecg.chat.batch import EcgRef
 from models.anyecg.chat.corpus import Corpus
 from models.anyecg.chat.eyes import ENCODER, Eyes
 from models.anyecg.chat.invented import invented
-from models.anyecg.chat.readings import Reading, _packed
+from models.anyecg.chat.readings import Reading, _packed, digest
 from models.anyecg.chat.strips import Truth
 from models.anyecg.chat.train import Recipe, Round, train_small
 from models.errors import RecordingError
-from models.evaluation.chat_records import stretch
+from models.evaluation.chat_records import patient_of, stretch
 from models.evaluation.chat_runs import Run
 from models.formats import write_wfdb
 from models.recordings import Recording
@@ -50,9 +50,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(folder / "readings.npz", features=seen)
     (folder / "readings.jsonl").write_text("".join(json.dumps(_packed(r)) + "\n" for r in readings))
     shutil.copy(ENCODER, folder)
+    (folder / "folds.json").write_text("{")
     corpus = Corpus(readings)
     recipe = Recipe(rounds=(Round(stage=3, steps=1),), batch=2, threads=1, shape=SHAPE)
-    train_small(folder, corpus.draw, recipe, corpus.texts(40, 0))
+    train_small(folder, corpus.draw, recipe, corpus.texts(40, 0), digest(folder))
     return folder
 
 
@@ -73,14 +74,53 @@ def test_reports_of_readings_are_one_json_object(command: Callable[..., Any], tr
     found = json.loads(out)
     assert code == 0
     assert [*found] == [
-        "runs", "blind", "ecgqa", "checker", "paraphrases", "off_topic", "counts", "models"
+        "runs", "blind", "ecgqa", "checker", "paraphrases", "off_topic", "understood", "counts", "models"
     ]  # fmt: skip
     assert [*found["runs"]] == [run.value for run in Run]
     assert found["counts"]["strips"] == 2
     assert found["runs"]["served"]["evidence"]["served"]["unsupported_numbers"] == 0
     assert found["runs"]["zeroed"]["report"]["abstained"] == 1.0
     assert found["models"]["chat"].startswith("anyecg-chat-small/5 ")
+    assert found["counts"]["held_out"].startswith("fold 0: learned by neither")
     assert out.count("\n") == 1
+
+
+def test_of_weights_that_learned_from_other_readings_it_is_not_said_that_nobody_saw_them(
+    command: Callable[..., Any], trained: Path
+) -> None:
+    _, out, _ = command("reports", "--readings", str(trained), "--sample", "1", "--json")
+    assert json.loads(out)["counts"]["held_out"].startswith(
+        "fold 0 of these readings; the weights note others"
+    )
+
+
+def test_readings_of_another_encoder_are_one_sentence(
+    command: Callable[..., Any], trained: Path, tmp_path: Path
+) -> None:
+    other = shutil.copytree(trained, tmp_path / "other")
+    (other / ENCODER.name).write_bytes(b"another")
+    code, out, err = command("reports", "--readings", str(other), "--weights", str(trained))
+    assert (code != 0, out, err.count("\n")) == (True, "", 1)
+    assert "are of different encoders" in err
+
+
+def test_half_of_the_readings_is_one_sentence(
+    command: Callable[..., Any], trained: Path, tmp_path: Path
+) -> None:
+    half = shutil.copytree(trained, tmp_path / "half")
+    (half / "readings.npz").unlink()
+    code, _, err = command("reports", "--readings", str(half))
+    assert code != 0
+    assert "readings.npz is missing" in err
+
+
+@pytest.mark.parametrize("held", [b"\xff\xfe", b"{no json"])
+def test_questions_that_are_no_text_or_no_json_are_one_sentence(
+    command: Callable[..., Any], tmp_path: Path, held: bytes
+) -> None:
+    (tmp_path / "q").write_bytes(held)
+    code, out, err = command("chat", "--questions", str(tmp_path / "q"), "--data", str(tmp_path))
+    assert (code != 0, out, err.count("\n")) == (True, "", 1)
 
 
 @pytest.mark.slow
@@ -109,6 +149,8 @@ def test_chat_over_rows_of_a_folder(
         (["chat", "--questions", "nowhere", "--data", "."], "nowhere does not exist"),
         (["chat", "--readings", "{trained}", "--weights", "nowhere"], "nowhere holds no language model"),
         (["beats"], "anyecg evaluate beats needs --data DIR"),
+        (["reports", "--readings", "n" * 300], "File name too long"),
+        (["chat", "--questions", "q", "--data", ".", "--networks", "{trained}"], "folds.json is no JSON"),
     ],
 )
 def test_wrong_input_is_one_sentence(
@@ -169,6 +211,19 @@ def test_databases_are_read_by_the_names_of_their_rows(
     assert (len(found.leads), found.fs) == (leads, fs)
     assert found.duration_s == 8.0
     assert found.counts.any()
+
+
+def test_a_patient_is_known_in_every_database(ecg_data: Path) -> None:
+    names = (
+        "cpsc2021/data_101_6",
+        "cpsc2021/data_101_8",
+        "qtdb/sel114",
+        "mitdb/114",
+        "vfdb/ecg_422",
+        "own/9",
+    )
+    found = [patient_of(ecg_data, name) for name in names]
+    assert found == ["cpsc2021/101", "cpsc2021/101", "mitdb/114", "mitdb/114", "vfdb/422", "own/9"]
 
 
 def test_a_database_without_the_record_says_so(ecg_data: Path) -> None:

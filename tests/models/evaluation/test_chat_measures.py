@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
 
 from cloud import reporter
 from models.anyecg.chat.answers import answer
+from models.anyecg.chat.corpus import Corpus
 from models.anyecg.chat.plans import Plan
 from models.anyecg.chat.prompt import as_read
 from models.anyecg.chat.readings import Reading
@@ -22,7 +24,14 @@ from models.evaluation.chat_comparison import compared, comparison_figures, pair
 from models.evaluation.chat_located import blind_location, located, location_figures, placed
 from models.evaluation.chat_runs import Run, Runs, Said
 from models.evaluation.chat_strips import QUESTION, Answers, Row
-from models.evaluation.chat_wordings import meant, off_topic_figures, paraphrase_figures, wordings
+from models.evaluation.chat_wordings import (
+    CONVERSATIONS,
+    meant,
+    off_topic_figures,
+    paraphrase_figures,
+    understood_figures,
+    wordings,
+)
 
 MakeReading = Callable[..., Reading]
 Speak = Callable[[str, list[Evidence], bool], str]
@@ -171,6 +180,38 @@ def test_who_knows_only_learned_wordings_agrees_with_himself_by_half(
     assert (found["agree"], found["answer"], found["wordings"]) == (0.5, 0.5, 10)
     assert (found["plan_train"], found["plan_test"]) == (1.0, 0.0)
     assert (found["declined_train"], found["declined_test"]) == (0.0, 1.0)
+
+
+class Knows:
+    """A model that takes questions for the plans it is given, others for a report."""
+
+    apart = True
+
+    def __init__(self, plans: dict[str, str]) -> None:
+        self.plans = plans
+
+    def prompt(self, ecgs: Any, evidence: Any) -> None:
+        assert all(ecg.shape[0] == 1 and not ecg.any() for ecg in ecgs)  # not shown
+
+    def ask(self, state: None, question: str) -> Iterator[str]:
+        yield self.plans.get(question, "report")
+
+
+def test_very_many_wordings_are_understood_by_who_knows_them(make_reading: MakeReading) -> None:
+    ecgs = [make_reading({1.0: "N"})]
+    talks = Corpus(ecgs, held_out=None, part="test").draw(0, CONVERSATIONS, 3)
+    known: Any = Knows(dict(turn for talk in talks for turn in talk.turns))
+    found = understood_figures(known, ecgs, 3)
+    assert found
+    assert found["questions"] + found["off_topic"] == 8 * CONVERSATIONS
+    assert found["right"] + found["declined"] + found["another"] == pytest.approx(1.0, abs=2e-4)
+    assert found["right"] >= 0.98  # some words mean two things, of one ECG and of several
+    assert found["off_topic_declined"] == 1.0
+    nobody: Any = Knows({})
+    found = understood_figures(nobody, ecgs, 3)
+    assert found
+    assert found["right"] < 0.2
+    assert found["declined"] == found["off_topic_declined"] == 0.0
 
 
 def test_who_answers_everything_declines_nothing(scripted: MakeChat, make_reading: MakeReading) -> None:

@@ -140,6 +140,28 @@ def test_a_file_that_holds_something_else_is_left_as_it_is(desk: Desk, tmp_path:
     assert out.read_bytes() == held
 
 
+@pytest.mark.parametrize("ident", [7.0, True, None, [1]])
+def test_an_id_that_is_neither_text_nor_a_whole_number_is_an_error_each_time(
+    desk: Desk, tmp_path: Path, ident: Any
+) -> None:
+    """As of a table that wrote 7 as 7.0: kept under another name, it would pass for another row's answer."""
+    out = tmp_path / "out"
+    for rows in ([row(ident)], [row("new"), row(ident)]):
+        assert answer_all(written(tmp_path / "q", *rows), out, desk.consult, lambda _: None) == 1
+    assert [(r["id"], "error" in r) for r in lines(out)] == [("new", False), ("line 2", True)]
+    assert len(desk.asked) == 1
+
+
+def test_no_room_for_the_answers_is_one_sentence(desk: Desk, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"/dev/full cannot be written: .*No space left"):
+        answer_all(written(tmp_path / "q", row("1")), Path("/dev/full"), desk.consult, lambda _: None)
+
+
+def test_a_folder_is_no_file_of_questions(desk: Desk, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is a folder"):
+        answer_all(tmp_path, tmp_path / "out", desk.consult, lambda _: None)
+
+
 def test_without_a_file_of_questions_one_sentence_says_so(desk: Desk, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         answer_all(tmp_path / "none", tmp_path / "out", desk.consult, lambda _: None)

@@ -16,7 +16,15 @@ from models.anyecg.chat.net import EcgChat, load_adapter, load_llm, load_words
 from models.anyecg.chat.prompt import UNLEARNED
 from models.anyecg.chat.runtime import Small
 from models.anyecg.chat.tokenizer import MARKERS, PAD, learn
-from models.anyecg.chat.train import GROUP, Batches, Recipe, Round, train_adapter, train_small
+from models.anyecg.chat.train import (
+    GROUP,
+    Batches,
+    Recipe,
+    Round,
+    claim_networks,
+    train_adapter,
+    train_small,
+)
 from models.config import load
 from models.errors import UsageError
 
@@ -139,6 +147,19 @@ def test_another_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     train_small(tmp_path, draw, recipe, texts())
     with pytest.raises(UsageError, match="another --out"):
         train_small(tmp_path, draw, recipe.model_copy(update={"seed": 5}), texts())
+
+
+def test_readings_are_not_mixed_with_those_of_other_folds_or_eyes(tmp_path: Path) -> None:
+    networks, out = [tmp_path / "folds.json", tmp_path / "dense.onnx"], tmp_path / "out"
+    for file in networks:
+        file.write_text("{}")
+    claim_networks(out, networks)
+    claim_networks(out, networks)
+    for file in networks:
+        file.write_text("others")
+        with pytest.raises(UsageError, match="give another --out"):
+            claim_networks(out, networks)
+        file.write_text("{}")
 
 
 def test_a_training_that_ended_after_a_stage_goes_on_with_the_next(tmp_path: Path) -> None:
