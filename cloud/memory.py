@@ -29,6 +29,7 @@ class Memory:
         self._news = threading.Condition()
         self._turn = threading.Lock()  # of the writers here: SQLite's own way to wait is to sleep
         self._closing = False
+        self._woken = 0  # times
         try:
             migrations.apply(self._db)
         except (sqlite3.Error, DeliveryError) as error:
@@ -37,7 +38,9 @@ class Memory:
         self._latest = self.last_event()
 
     def close(self) -> None:
-        self.wake()
+        with self._news:
+            self._closing = True
+            self._news.notify_all()
         for db in self._opened:
             db.close()
 
@@ -47,12 +50,19 @@ class Memory:
         return int(self.scalar("select coalesce(max(id), 0) from events"))
 
     def wait(self, after: int, timeout: float) -> bool:
+        """Until there is an event after `after`, or something woke it since this thread last waited."""
         with self._news:
-            return self._news.wait_for(lambda: self._closing or self._latest > after, timeout)
+            known = getattr(self._local, "woken", 0)
+            found = self._news.wait_for(
+                lambda: self._closing or self._woken > known or self._latest > after, timeout
+            )
+            self._local.woken = self._woken
+            return found
 
     def wake(self) -> None:
+        """Ends everybody's wait once: who is to end looks whether to go on."""
         with self._news:
-            self._closing = True
+            self._woken += 1
             self._news.notify_all()
 
     # -- SQLite --------------------------------------------------------------------------------------

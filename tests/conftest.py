@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from cloud.broker import free_port
 from models.anyecg.chat.runtime import DONE, Allow, Chat, Rule, State
 from models.recordings import Recording, open_recording
 
 ROOT = Path(__file__).resolve().parents[1]
+settings.register_profile("patient", deadline=None)  # over the one of this machine: how long is no property
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -235,15 +235,15 @@ def test_a_model_that_fails_or_is_late_is_said(episode: str, make_asking: MakeAs
         tokens = itertools.count()
 
         def says(_: str) -> list[str]:
-            time.sleep(0.6 if next(tokens) >= after else 0.0)
+            time.sleep(2.5 if next(tokens) >= after else 0.0)
             return ["count V", LIE, LIE]
 
         return says
 
-    *_, sentence, end = make_asking(says=slowly(after=15), budget_s=0.5).stream(asked(episode))
+    *_, sentence, end = make_asking(says=slowly(after=15), budget_s=2.0).stream(asked(episode))
     assert " ventricular premature beats in all " in sentence["text"]
     assert (end["plan"], end["finished"], end["note"]) == ("count V", False, TEMPLATE_SAID)
-    _, read, late = make_asking(says=slowly(after=0), budget_s=0.5).stream(asked(episode))
+    _, read, late = make_asking(says=slowly(after=0), budget_s=2.0).stream(asked(episode))
     assert (read["type"], late) == ("read", {"type": "error", "detail": TOO_SLOW})
 
 
@@ -308,7 +308,7 @@ def test_a_model_that_hangs_keeps_nobody() -> None:
         yield "begun"
         over.wait(60.0)
 
-    lines = apart(hanging(), 0.2)
+    lines = apart(hanging(), 2.0)
     assert next(lines) == "begun"
     with pytest.raises(BusyError, match="has not answered"):
         next(lines)

@@ -70,7 +70,7 @@ def test_a_start_in_the_past_is_good_as_long_as_the_patch_was_nobodys(
 CHANGE = st.tuples(st.sampled_from(["one", "two", None]), st.sampled_from("AB"), st.integers(0, 60))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(CHANGE, max_size=8))
 def test_nothing_done_later_changes_whose_a_time_was(changes: list[tuple[str | None, str, int]]) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:

@@ -156,7 +156,7 @@ ANYTHING = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_column_of_any_row_altered_is_found(sound: Path, copy: Callable[[], Path], data: Any) -> None:
     before = rows_of(sound)
@@ -173,7 +173,7 @@ def test_any_column_of_any_row_altered_is_found(sound: Path, copy: Callable[[], 
     assert column == "number" or number in numbers
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_rows_taken_out_anywhere_are_found(sound: Path, copy: Callable[[], Path], data: Any) -> None:
     count = len(rows_of(sound))

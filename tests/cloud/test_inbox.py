@@ -117,7 +117,7 @@ def test_an_address_that_is_none_is_one_sentence(store: SqliteStore, url: str) -
         Inbox(url, "home", store)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(payload=st.binary(max_size=300), kind=st.sampled_from(["seg", "hb", "state"]))
 def test_no_bytes_end_the_inbox(deaf: Inbox, payload: bytes, kind: str) -> None:
     deaf._take(f"ecg/v1/home/p/{kind}", payload)
@@ -138,7 +138,7 @@ NAMES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(strange=st.dictionaries(NAMES, VALUES, min_size=1, max_size=3))
 def test_no_heartbeat_ends_the_inbox_and_what_is_kept_of_it_is_json(
     deaf: Inbox, store: SqliteStore, strange: dict[str, Any]
@@ -149,7 +149,7 @@ def test_no_heartbeat_ends_the_inbox_and_what_is_kept_of_it_is_json(
     check_patches(store, CloudConfig(), 2000.0)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(
         ["seq", "part", "gaps", "lead_off", "markers", "uv_per_count", "clock", "screenings"]

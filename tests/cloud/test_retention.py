@@ -293,7 +293,7 @@ def test_the_newest_event_stays_so_that_numbers_go_on(store: SqliteStore) -> Non
     assert [event.id for event in store.events(0)] == [last, last + 1]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ages=st.lists(st.tuples(st.integers(0, 60), st.booleans(), st.booleans()), min_size=1, max_size=6))
 def test_exactly_what_is_old_analysed_and_without_an_alert_goes(
     tmp_path: Path, make_part: MakePart, ages: list[tuple[int, bool, bool]]

@@ -55,7 +55,7 @@ def closed_at(beats: list[Beat], darks: list[Dark], decided: int) -> list[Spell]
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(stream=streams())
 def test_more_beats_never_change_a_spell_that_was_closed(stream: tuple[list[Beat], list[Dark]]) -> None:
     beats, darks = stream
@@ -69,7 +69,7 @@ def test_more_beats_never_change_a_spell_that_was_closed(stream: tuple[list[Beat
         closed = now
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(stream=streams(), extra=st.integers(1, 3000))
 def test_the_end_closes_everything_and_adds_nothing(
     stream: tuple[list[Beat], list[Dark]], extra: int
@@ -87,7 +87,7 @@ def test_the_end_closes_everything_and_adds_nothing(
     assert {(s.label, s.first, s.last) for s in ended} == {(s.label, s.first, s.last) for s in going_on}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     tokens=st.lists(st.sampled_from([0.0, 0.2, 0.6, 1.0]), min_size=1, max_size=150),
     average=st.integers(1, 5),

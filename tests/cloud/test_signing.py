@@ -245,7 +245,7 @@ def test_a_patient_reads_only_a_summary_that_was_signed_and_the_newest(
     assert read(patch_id="p") is None
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sentences=st.lists(TEXTS, max_size=4), words=TEXTS)
 def test_any_text_comes_back_as_it_was_written(
     store: SqliteStore, report: Report, sentences: list[str], words: str

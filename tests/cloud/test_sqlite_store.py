@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -247,6 +248,16 @@ def test_somebody_who_waits_is_woken_by_a_commit_of_another_thread(
     assert store.wait(0, 20.0)
     other.join()
     assert not store.wait(store.last_event(), 0.01)
+
+
+def test_who_is_woken_waits_again_and_does_not_spin(store: SqliteStore) -> None:
+    """One that ends wakes the others too: they look once and go on waiting."""
+    store.wake()
+    assert store.wait(0, 20.0)
+    assert not store.wait(0, 0.01)
+    with ThreadPoolExecutor(1) as late:  # it comes to wait only after it was woken
+        assert late.submit(store.wait, 0, 20.0).result()
+        assert not late.submit(store.wait, 0, 0.01).result()
 
 
 def test_a_store_opens_again_with_everything_it_held(tmp_path: Path, make_part: MakePart) -> None:

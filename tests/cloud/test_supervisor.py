@@ -21,7 +21,8 @@ from cloud.supervisor import ProcessSpec, Supervisor, SupervisorError, listening
 ROOT = Path(__file__).resolve().parents[2]
 SLEEPER = "from cloud.supervisor import die_with_parent; die_with_parent(); import time; time.sleep(600)"
 ELSEWHERE = SLEEPER.replace("; ", "; import sys; sys.platform = 'darwin'; ", 1)
-STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEPER
+DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+STUBBORN = DEAF + SLEEPER
 # A supervisor of two in a process of its own; writes their pids as JSON once both run.
 PROGRAM = """
 import asyncio, json, sys
@@ -121,11 +122,10 @@ async def test_an_exception_in_the_body_ends_them_too() -> None:
 
 async def test_a_process_deaf_to_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cloud.supervisor.PATIENCE_S", 0.5)
-    code = "print('deaf', flush=True); " + STUBBORN
+    code = DEAF + "print('deaf', flush=True); " + SLEEPER
     said: list[str] = []
     async with Supervisor([sleeper("one", code)], say=said.append, verbose=True) as running:
         assert await eventually(lambda: "one | deaf" in said, 10)
-        await asyncio.sleep(0.5)
     assert running.exit_codes == {"one": -signal.SIGKILL}
 
 

@@ -140,7 +140,7 @@ def test_the_button_waits_after_many_and_another_patient_s_does_not(store: Sqlit
         store.symptoms.tell(eve, now, NOW + WITHIN_S + 0.5)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(note=st.text(max_size=2 * LONGEST_NOTE))
 def test_any_note_is_kept_in_what_can_be_seen_of_it_or_refused_with_its_length(
     store: SqliteStore, eve: Person, note: str

@@ -233,7 +233,7 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(strange=st.dictionaries(st.sampled_from(FIELDS), VALUES, min_size=1, max_size=3))
 def test_no_row_ends_the_inbox_and_what_is_kept_can_be_drawn(
     deaf: Inbox, store: SqliteStore, strange: dict[str, Any]
@@ -243,7 +243,7 @@ def test_no_row_ends_the_inbox_and_what_is_kept_can_be_drawn(
     store.trends.days("p")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(at=st.integers(0, len(encode_row(make_row(), 1, "home")) - 1), bit=st.integers(0, 7))
 def test_a_bit_turned_on_the_way_is_refused_or_changes_nothing_that_was_counted(at: int, bit: int) -> None:
     payload = bytearray(encode_row(make_row(), 1, "home"))

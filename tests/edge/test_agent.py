@@ -194,12 +194,18 @@ def test_seconds_since_the_last_heartbeat_never_run_across_a_restart_or_a_boot()
 
 
 async def test_30_s_of_silence_are_noticed_and_the_source_is_not_disturbed() -> None:
+    got: list[object] = []
+    noticed = asyncio.Event()  # twice
+
     async def slow() -> object:
         yield 1
-        await asyncio.sleep(0.25)
+        await noticed.wait()
         yield 2
 
-    got = [item async for item in _noticing_silence(slow(), 0.1)]  # type: ignore[arg-type]
+    async for item in _noticing_silence(slow(), 0.1):  # type: ignore[arg-type]
+        got.append(item)
+        if got == [1, None, None]:
+            noticed.set()
     assert got == [1, None, None, 2]
 
 

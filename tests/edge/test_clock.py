@@ -39,7 +39,7 @@ def listen(
 
 
 @given(st.floats(-60, 60), st.integers(0, 99))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_half_an_hour_with_a_drifting_crystal_stays_within_its_bound(ppm: float, seed: int) -> None:
     clock, end = listen(30, ppm=ppm, seed=seed)
     now = clock.at(end - 1)

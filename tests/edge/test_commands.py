@@ -522,7 +522,7 @@ async def test_a_pull_of_which_the_cloud_refused_a_minute_is_not_done_until_it_i
     assert [a.state for a in edge.said] == ["refused", "done"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_pairs_are_the_least_and_the_greatest_in_the_order_in_which_they_came(data: st.DataObject) -> None:
     resolution = data.draw(st.integers(2, 9))

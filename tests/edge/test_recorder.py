@@ -154,7 +154,7 @@ def test_blocks_gaps_and_markers_come_back_bit_for_bit_across_hours(tmp_path: Pa
     assert Recorded(tmp_path).clock(BOOT, HOUR) == at(0)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     pieces=st.lists(
         st.tuples(st.integers(1, 60), st.sampled_from(["block", "block", "block", "gap"])), min_size=1
@@ -376,7 +376,8 @@ def test_kill_9_at_any_point_loses_at_most_the_last_2_s_and_every_file_stays_rea
             text=True,
         )
         assert child.stdout is not None
-        child.stdout.readline()
+        for _ in range(3):  # it is under way
+            child.stdout.readline()
         time.sleep(chance.uniform(0.2, 2.8))
         killed = time.time()
         child.send_signal(signal.SIGKILL)

@@ -182,7 +182,7 @@ flags = st.lists(st.floats(0, 79), max_size=6)
 
 
 @given(flags, st.lists(st.integers(1, 1599), max_size=12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_chunking_gives_the_same_windows_and_segments(at: list[float], cuts: list[int]) -> None:
     counts = recording(80, at)
     whole, split = play(counts), play(counts, cuts)
@@ -190,7 +190,7 @@ def test_any_chunking_gives_the_same_windows_and_segments(at: list[float], cuts:
 
 
 @given(flags, st.integers(1, 1599))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_restart_from_the_saved_state_derives_the_same_segments(at: list[float], killed_at: int) -> None:
     counts = recording(80, at)
     before = Segmenter(screen)
@@ -202,7 +202,7 @@ def test_a_restart_from_the_saved_state_derives_the_same_segments(at: list[float
 
 
 @given(st.integers(0, 400), flags)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_stream_may_begin_anywhere(first: int, at: list[float]) -> None:
     out = play(recording(80, at), first=first)
     seen = [o for o in out if isinstance(o, Screening)]

@@ -167,7 +167,7 @@ def test_seconds_of_fibrillation_are_counted_once() -> None:
 
 
 @given(beats, st.lists(st.integers(1, 2599), max_size=12), st.integers(0, 2000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_beat_and_every_second_is_counted_once_whatever_the_chunks(
     made: list[tuple[float, int]], cuts: list[int], first: int
 ) -> None:
@@ -183,7 +183,7 @@ def test_every_beat_and_every_second_is_counted_once_whatever_the_chunks(
 
 
 @given(beats, st.lists(st.integers(1, 2599), min_size=1, max_size=4))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_an_edge_killed_anywhere_makes_the_same_rows(made: list[tuple[float, int]], kills: list[int]) -> None:
     counts = recording(130, made)
     counts[0, round(90 * FS)] = NOISE
@@ -197,7 +197,7 @@ def test_an_edge_killed_anywhere_makes_the_same_rows(made: list[tuple[float, int
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_beat_at_the_seam_is_counted_once_where_two_windows_place_it_apart(seed: int) -> None:
     def unsure(window: Window) -> Screening:
         rng, said = np.random.default_rng([seed, window.first]), screen(window)

@@ -271,7 +271,10 @@ async def test_segments_leave_before_rows_that_were_there_first(broker: Any, box
     assert first_come.index(("trend", rows[0].id)) >= len(parts) - (WINDOW - ROOM)
 
 
-async def test_rows_that_nobody_acknowledges_keep_no_segment_waiting(broker: Any, box: Outbox) -> None:
+async def test_rows_that_nobody_acknowledges_keep_no_segment_waiting(
+    broker: Any, box: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.uplink.RESEND_S", 60.0)
     box.commit(BOOT, [make_row(i) for i in range(20)], SegmenterState())
     cloud = Cloud(broker.port, "seg")
     async with sending(box, broker.url) as uplink, asyncio.timeout(20):
@@ -280,7 +283,7 @@ async def test_rows_that_nobody_acknowledges_keep_no_segment_waiting(broker: Any
         parts = [make_part(i) for i in range(12)]
         box.commit(BOOT, parts, SegmenterState())
         uplink.notify()
-        async with asyncio.timeout(5):  # less than the rows' own timeout
+        async with asyncio.timeout(20):  # less than the rows' own timeout
             while box.depth():
                 await asyncio.sleep(0.02)
     cloud.close()

@@ -79,7 +79,9 @@ async def test_a_killed_patch_goes_on_where_real_time_is(
         assert await patch.stdout.readline() == f"ready {port}\n".encode()
         async with PatchSession("twice", backend=bumble_backend(port)) as session:
             reading = asyncio.create_task(all_of(session))
-            await asyncio.sleep(1.5)
+            while not session.connections:
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(1.0)  # some of it has come
             await kill(patch)
             patch = await start(*args)
             items = await reading

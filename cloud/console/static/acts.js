@@ -71,7 +71,7 @@ export class Acts {
     const why = back ? null : this.#whyNot(what, data, drawn);
     if (why) return note(why);
     const { alert, version } = back ?? data;
-    if (this.#flights.has(alert)) return;
+    if (this.#flights.has(alert)) return note("Not done: what was done to this alert before is still on its way.");
     const more = what === "suppress" ? await this.#ask(data) : {};
     if (!more) return;
     const flight = this.#send(what, alert, { version: Number(version), ...more });

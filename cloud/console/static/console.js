@@ -12,6 +12,8 @@ const RENEW_MS = 150; // several events of one transaction renew a fragment once
 const QUEUES = ["review", "suppressed", "technical"];
 const DECIDED = ["acknowledged", "resolved", "suppressed", "undone", "escalated"];
 const PATCH_MS = 2_000; // heartbeats never end, and tell little
+const CLICK_MS = 100; // a finger's click comes a little after it is lifted
+const LONGEST_PRESS_MS = 2_000; // whoever holds on for longer misses no news
 
 const queues = document.getElementById("queues");
 const episode = document.getElementById("episode");
@@ -35,6 +37,20 @@ async function fragment(path) {
   if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
   return answer.text();
 }
+
+// What is pressed stays until it is let go and has been clicked: replaced meanwhile, it would get no click.
+let press = Promise.resolve();
+let letGo = () => {};
+const hold = () => {
+  press = new Promise((done) => (letGo = done));
+  setTimeout(letGo, LONGEST_PRESS_MS);
+};
+async function released() {
+  for (let last = null; last !== press; ) await (last = press);
+}
+addEventListener("pointerdown", hold);
+addEventListener("keydown", ({ key, repeat }) => key === " " && !repeat && hold());
+for (const end of ["pointerup", "pointercancel", "keyup"]) addEventListener(end, () => setTimeout(letGo, CLICK_MS));
 
 // One at a time: on a slow line renewals would queue up behind each other.
 function soon(action) {
@@ -61,6 +77,7 @@ function soon(action) {
 
 const renewQueues = soon(async () => {
   const html = await fragment("/fragments/queues");
+  await released();
   const { activeElement: active } = document;
   const focused = queues.contains(active) ? buttons().indexOf(active) : -1;
   const [mine, tab, ticking] = [active.closest?.("[data-item]")?.dataset.item, active.id, active.dataset?.tick];
@@ -81,6 +98,7 @@ const renewEpisode = soon(async () => {
   const { episode: id } = chosen ?? {};
   if (!id) return;
   const html = await fragment(`/fragments/episodes/${id}`);
+  await released();
   if (chosen?.episode !== id) return; // another was chosen meanwhile
   if (!strip()) return; // still coming, and it will be as new
   surround(html);

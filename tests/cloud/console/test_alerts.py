@@ -159,6 +159,7 @@ def test_a_nurse_who_sees_the_strip_acknowledges_and_resolves_on_the_page(
     page.wait_for_selector("#acts[data-looked]")
     page.get_by_role("button", name="Acknowledge").click()
     expect(card).to_contain_text("acknowledged by local")
+    expect(page.locator("#notes .note").last).to_have_text("Acknowledged.")
     page.get_by_role("button", name="Resolve").click()
     expect(page.locator("[data-alert]")).to_have_count(0)
 

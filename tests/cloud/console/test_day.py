@@ -319,7 +319,7 @@ MINUTES = st.lists(
 ).map(sorted)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(minutes=MINUTES)
 def test_a_minute_is_drawn_where_it_is_and_nothing_where_nothing_is_known(
     minutes: list[tuple[int, float | None, int, int]],

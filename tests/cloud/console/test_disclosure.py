@@ -327,7 +327,7 @@ def test_episodes_and_what_was_found_in_them_are_coloured(
     assert sum(count for _, count, state in runs if state == "missing") == 20  # the part's own gap, 2 s
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_every_extreme_is_in_the_columns_and_no_column_invents_one(data: st.DataObject) -> None:
     fs = data.draw(st.sampled_from([100.0, 125.0, 250.0, 360.0]))

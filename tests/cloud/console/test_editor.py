@@ -268,13 +268,14 @@ def test_of_two_browsers_the_second_is_told_who_was_first_and_keeps_its_words(
     one, two = (opened(signed_in(name), server, part) for name in ("clinician-a", "chief"))
     for page in (one, two):
         page.get_by_role("button", name="Edit").click()
-    one.locator("textarea").first.fill("One.")
-    two.locator("textarea").first.fill("Two.")
+    line = "#draft .lines textarea"  # the first, once the draft has come; there are others on the page
+    one.locator(line).first.fill("One.")
+    two.locator(line).first.fill("Two.")
     one.get_by_role("button", name="Save the draft").click()
     expect(one.locator("#draft .own")).to_have_text("One. written by clinician-a")
     two.get_by_role("button", name="Save the draft").click()
     expect(two.get_by_role("alert")).to_contain_text("clinician-a was first: edited at 20")
-    expect(two.locator("textarea").first).to_have_value("Two.")
+    expect(two.locator(line).first).to_have_value("Two.")
 
 
 def test_a_newer_generated_report_is_told_and_touches_nothing(

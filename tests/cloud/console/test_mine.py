@@ -236,7 +236,7 @@ def test_news_of_a_symptom_reach_the_ward_s_page(
     assert page.evaluate("window.sameDocument") is True
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(note=st.text(st.sampled_from("<>&\"'`{}/=é%$#\u202e\x00心 ab"), min_size=1, max_size=40))
 def test_a_note_is_text_on_every_page_whatever_it_looks_like(
     local: TestClient, store: SqliteStore, people: People, eve: Person, commit: Commit, note: str

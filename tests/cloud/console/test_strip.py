@@ -34,6 +34,7 @@ class Strip:
     def __init__(self, page: Page, server: Any, episode_id: str) -> None:
         page.goto(server.url)
         page.wait_for_selector("ecg-strip[data-ready]")
+        page.wait_for_selector("[data-finding]")  # what stands around it has come: it moves no more
         self.page = page
         self.meta = httpx.get(f"{server.url}/api/episodes/{episode_id}").json()
         self.spans = json.loads(page.locator("ecg-strip").get_attribute("data-spans") or "")
@@ -260,6 +261,7 @@ def test_a_finger_moves_a_caliper(browser: Browser, server: Any, commit: Callabl
     page = context.new_page()
     page.goto(server.url)
     page.wait_for_selector("ecg-strip[data-ready]")
+    page.wait_for_selector("[data-finding]")  # what stands around it has come: it moves no more
     page.locator("ecg-strip .measure").tap()
     page.locator(".caliper").first.evaluate("caliper => caliper.scrollIntoView({ block: 'center' })")
     page.evaluate(DRAWN)  # a finger would have the page before it, and the fixed foot at its bottom

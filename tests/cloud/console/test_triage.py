@@ -106,6 +106,7 @@ def test_what_is_suppressed_says_why_who_until_when_and_one_key_undoes_it(
     page.keyboard.type("known")
     page.keyboard.press("Enter")
     expect(page.locator("#tab-suppressed .count")).to_have_text("1", timeout=SLOW)
+    expect(page.locator("#notes .note").last).to_have_text("Suppressed: u undoes it.", timeout=SLOW)
     page.keyboard.press("u")  # from where it was done
     expect(page.locator("#tab-review .count")).to_have_text("1", timeout=SLOW)
     looked(page, "bed-1")
@@ -149,9 +150,10 @@ def test_of_two_browsers_the_second_is_told_who_was_first(
     expect(told).to_contain_text(re.compile(r"VT, patch bed-1: acknowledged by local at \d\d:"), timeout=SLOW)
     other.keyboard.press("a")
     expect(told.nth(1)).to_contain_text("local was first: acknowledged at 20", timeout=SLOW)
-    other.unroute("**/fragments/queues")
     other.keyboard.press("e")  # outdated too: nothing is done by somebody who has not seen how it stands
     expect(told.nth(2)).to_contain_text("local was first", timeout=SLOW)
+    other.unroute("**/fragments/queues")
+    store.raise_technical("bed-1", "battery", "The battery is low.", now=time.time())  # news
     expect(other.locator("[data-alert]")).to_contain_text("acknowledged by local", timeout=SLOW)
     other.keyboard.press("Escape")
     expect(told).to_have_count(0)

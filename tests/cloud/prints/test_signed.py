@@ -168,7 +168,7 @@ def test_a_day_tells_what_was_signed_in_it(own: SqliteStore, episode_id: str) ->
     assert "Palpitations at noon." in words(day())
 
 
-@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=TEXTS)
 def test_any_text_reaches_print_and_export_as_it_was_written(
     own: SqliteStore, episode_id: str, tmp_path: Path, text: str

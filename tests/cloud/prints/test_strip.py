@@ -231,7 +231,7 @@ def test_a_row_of_twelve_leads_fits_a_page(made: Make) -> None:
     assert all(row.height_mm <= 250 for row in pieces(made(10, leads=leads, millivolts=4.0)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seconds=st.floats(0.5, 40), fs=st.sampled_from([100.0, 128.0, 250.0, 360.0]), first=st.integers(0, 10**7)
 )

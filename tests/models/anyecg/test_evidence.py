@@ -62,7 +62,7 @@ def test_more_ecgs_than_letters_are_refused(make_ecg: MakeEcg) -> None:
         make_ecg(place=MOST_ECGS)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 10**9))
 def test_facts_are_numbered_and_lie_inside(
     seed: int, draw_ecgs: Callable[[Random, int], list[Evidence]]

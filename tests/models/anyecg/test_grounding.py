@@ -218,7 +218,7 @@ def test_what_was_said_without_evidence_is_never_supported(draw_ecgs: Draw, all_
 # the answer as served
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=SEEDS)
 def test_the_templates_own_answer_is_left_as_it_is(seed: int, draw_ecgs: Draw, all_plans: list[Plan]) -> None:
     rng = Random(seed)
@@ -231,7 +231,7 @@ def test_the_templates_own_answer_is_left_as_it_is(seed: int, draw_ecgs: Draw, a
         assert all(result.supported for result in grounded.checked)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=SEEDS, noise=st.text(max_size=80))
 def test_whatever_was_written_what_is_served_is_the_truth_and_complete(
     seed: int, noise: str, draw_ecgs: Draw, all_plans: list[Plan]

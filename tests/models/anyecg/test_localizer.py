@@ -121,7 +121,7 @@ def test_nothing_but_missing_samples_holds_no_beat(localizer: Localizer) -> None
     assert len(dark.peaks) == 0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     fs=st.sampled_from([100.0, 128.0, 130.0, 300.0, 512.0, 977.0]) | st.floats(100, 1000),
     seconds=st.floats(2, 20),

@@ -114,7 +114,7 @@ def test_any_rate_becomes_the_networks_rate(fs: float) -> None:
     assert resample(np.full((1, 500), 7.0), fs, NETWORK_FS) == pytest.approx(7.0, abs=0.01)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seconds=st.floats(2, 15),
     fs=st.sampled_from([100.0, 128.0, 250.0, 333.3, 500.0]),

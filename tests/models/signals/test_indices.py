@@ -53,7 +53,7 @@ def test_the_rate_changes_little(excerpt: Recording, fs: float) -> None:
     fs=st.sampled_from([100.0, 125.0, 130.0, 250.0, 497.5, 500.0, 1000.0]),
     kind=st.sampled_from(["flat", "white", "walk", "spike", "sine"]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_length_rate_and_signal_gives_numbers(seconds: float, fs: float, kind: str) -> None:
     n = max(1, round(seconds * fs))
     rng = np.random.default_rng(n)

@@ -131,7 +131,7 @@ def test_sinus_rhythm_is_not_flagged(ecg_data: Path) -> None:
     gone=st.tuples(st.floats(0, 1), st.floats(0, 0.5)),
     seed=st.integers(0, 9),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_window_is_judged_alike_twice_and_its_score_agrees_with_its_reasons(
     seconds: float, fs: float, gone: tuple[float, float], seed: int
 ) -> None:

@@ -295,7 +295,7 @@ def test_an_unfamiliar_signal_is_another_doubt_than_noise(
     ]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=SEEDS, count=st.integers(1, 3))
 def test_denials_are_honest(seed: int, count: int, draw_ecgs: Draw, all_plans: list[Plan]) -> None:
     rng = Random(seed)
@@ -315,7 +315,7 @@ def test_denials_are_honest(seed: int, count: int, draw_ecgs: Draw, all_plans: l
 # every number is a fact's
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=SEEDS, count=st.integers(1, 6))
 def test_every_plan_is_answered_with_facts_that_are_cited(
     seed: int, count: int, draw_ecgs: Draw, all_plans: list[Plan]
@@ -342,7 +342,7 @@ def test_every_plan_is_answered_with_facts_that_are_cited(
                 assert (*(cited[0].chances or ()), cited[0].threshold) == claim.numbers
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=SEEDS)
 def test_wordings_change_nothing_of_what_is_said(seed: int, draw_ecgs: Draw, all_plans: list[Plan]) -> None:
     ecgs = draw_ecgs(Random(seed), 2)
@@ -350,7 +350,7 @@ def test_wordings_change_nothing_of_what_is_said(seed: int, draw_ecgs: Draw, all
         assert facts(answer(asked, ecgs)) == facts(answer(asked, ecgs, Random(seed)))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=SEEDS)
 def test_a_localization_is_the_papers_of_the_beats(seed: int, draw_ecgs: Draw) -> None:
     (ecg,) = draw_ecgs(Random(seed), 1)

@@ -35,7 +35,7 @@ def beating(fs: float, samples: int, leads: int) -> np.ndarray:
     return (np.stack([beat / (1 + i) for i in range(leads)]) + noise).astype(np.float32)
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(st.integers(2, 20_000), st.sampled_from([125.0, 250.0, 360.0, 500.0]), st.integers(1, 3))
 def test_any_length_rate_and_number_of_leads_gives_a_token_a_second(
     samples: int, fs: float, leads: int
