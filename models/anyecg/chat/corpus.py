@@ -61,12 +61,12 @@ class Ecg:
 
 
 class Corpus:
-    """Readings as an endless stream of conversations, in wordings of one part; UsageError without a reading
-    to train on."""
+    """Readings as an endless stream of conversations, in wordings of one part; patients of the fold
+    `held_out` are in none. UsageError without a reading to train on."""
 
     def __init__(self, readings: Sequence[Reading], held_out: int | None = 0, part: Part = "train") -> None:
         self._part: Part = part
-        apart = {r.patient for r in readings if r.fold == held_out}
+        apart = {r.patient for r in readings if held_out is not None and r.fold == held_out}
         known = [r for r in readings if r.patient not in apart]
         if not known:
             raise UsageError(f"No reading outside fold {held_out}: prepare more, or hold another fold out.")

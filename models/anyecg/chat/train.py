@@ -37,7 +37,7 @@ from models.anyecg.chat.tokenizer import PAD, Tokenizer, learn
 from models.errors import UsageError
 from models.training import DEVICE, Muon, adamw, claim, fit
 
-VERSION = "5"
+VERSION = "6"
 STAGES = (0, 1, 2, 3)
 GROUP = (
     8  # batches drawn together and sorted by length: little padding, and a batch depends on its step alone
@@ -65,6 +65,8 @@ ROUNDS = (
     Round(stage=2, steps=700, replayed=0.3, withheld=0.85, rate=3e-3, optimiser="muon"),
     Round(stage=3, steps=500, replayed=0.5, withheld=0.6, rate=2e-3, optimiser="muon"),
     Round(stage=2, steps=350, replayed=0.3, withheld=0.65, rate=2e-3, optimiser="muon"),
+    Round(stage=3, steps=2400, replayed=0.875, withheld=0.65, rate=3e-3, optimiser="muon"),
+    Round(stage=3, steps=200, replayed=0.5, withheld=0.6, rate=1.5e-3, optimiser="muon"),
 )
 
 
@@ -75,7 +77,7 @@ class Recipe(BaseModel):
     size: Literal["small", "smollm2", "full"] = "small"
     seed: int = 0
     rounds: tuple[Round, ...] = Field(ROUNDS, min_length=1, description="in order")
-    averaged: int = Field(2, ge=1, description="the weights are the mean of so many rounds' ends, the last")
+    averaged: int = Field(3, ge=1, description="the weights are the mean of so many rounds' ends, the last")
     batch: int = Field(16, ge=1, description="conversations a step")
     rate: float = Field(1e-3, gt=0, description="highest learning rate")
     threads: int = Field(2, ge=1)

@@ -80,7 +80,7 @@ def test_reports_of_readings_are_one_json_object(command: Callable[..., Any], tr
     assert found["counts"]["strips"] == 2
     assert found["runs"]["served"]["evidence"]["served"]["unsupported_numbers"] == 0
     assert found["runs"]["zeroed"]["report"]["abstained"] == 1.0
-    assert found["models"]["chat"].startswith("anyecg-chat-small/5 ")
+    assert found["models"]["chat"].startswith("anyecg-chat-small/6 ")
     assert found["counts"]["held_out"].startswith("fold 0: learned by neither")
     assert out.count("\n") == 1
 

@@ -197,8 +197,11 @@ class Knows:
         yield self.plans.get(question, "report")
 
 
-def test_very_many_wordings_are_understood_by_who_knows_them(make_reading: MakeReading) -> None:
-    ecgs = [make_reading({1.0: "N"})]
+@pytest.mark.parametrize("fold", [0, None])
+def test_very_many_wordings_are_understood_by_who_knows_them(
+    make_reading: MakeReading, fold: int | None
+) -> None:
+    ecgs = [make_reading({1.0: "N"}, fold=fold)]
     talks = Corpus(ecgs, held_out=None, part="test").draw(0, CONVERSATIONS, 3)
     known: Any = Knows(dict(turn for talk in talks for turn in talk.turns))
     found = understood_figures(known, ecgs, 3)

@@ -38,7 +38,7 @@ def rounds(*steps: int, stage: int = 0) -> tuple[Round, ...]:
     return tuple(Round(stage=min(3, stage + i), steps=n) for i, n in enumerate(steps))
 
 
-RECIPE = Recipe(rounds=rounds(6, 12, 9, 6, 4), batch=4, rate=3e-3, threads=1, shape=SHAPE)
+RECIPE = Recipe(rounds=rounds(6, 12, 9, 6, 4), averaged=2, batch=4, rate=3e-3, threads=1, shape=SHAPE)
 
 
 def draw(stage: int, size: int, *seed: int, withheld: float = 0.0) -> list[Conversation]:
@@ -98,7 +98,7 @@ def test_what_was_trained_can_be_served_and_says_what_it_learned_from(tmp_path: 
     net = train_small(tmp_path, draw, RECIPE, texts(), "the data's hash")
     chat = Small(tmp_path)
     assert chat.metadata["data_sha256"] == "the data's hash"
-    assert chat.model.startswith("anyecg-chat-small/5 ")
+    assert chat.model.startswith("anyecg-chat-small/6 ")
     given = draw(1, 1, 5)[0]
     lines = chat.ask(chat.prompt(given.ecgs, given.evidence), "How fast?", allow=lambda _: "measure RATE")
     assert next(lines) == "measure RATE"
