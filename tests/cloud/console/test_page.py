@@ -59,6 +59,7 @@ def test_the_bar_says_not_live_when_the_server_dies_and_goes_when_it_is_back(
     commit()
     page.goto(server.url)
     page.wait_for_selector("[data-finding]")
+    page.wait_for_selector("[data-state=seen]")
     assert page.locator("#not-live").is_hidden()
     page.evaluate("window.sameDocument = true")
     (known,) = store.alerts()
@@ -309,6 +310,7 @@ def test_an_open_page_reloads_where_events_between_are_kept_no_more(
     commit()
     page.goto(server.url)
     page.wait_for_selector("[data-finding]")
+    page.wait_for_selector("[data-state=seen]")  # the newest of what is written at this time: it has heard it
     page.evaluate("document.documentElement.dataset.before = ''")
     server.stop()
     for _ in range(3):
