@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.anyecg.chat.consultation import Answer, Consultation, abstained, wanted
 from models.anyecg.chat.readings import Reading
@@ -41,7 +41,7 @@ class Question(BaseModel):
     """A row of the file."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
-    id: StrictStr | StrictInt
+    id: Ident
     question: str
     ecgs: tuple[EcgRef, ...] = Field(min_length=1)
 
@@ -142,7 +142,9 @@ def _row(
     ident: Ident = f"line {number}"
     try:
         raw = json.loads(line)
-        if isinstance(raw, dict) and type(raw.get("id")) in {str, int}:  # True is no 1
+        if isinstance(raw, dict) and "id" in raw:
+            if type(raw["id"]) not in {str, int}:  # 7.0 and true would pass for 7 and 1
+                raise UsageError("its id is neither text nor a whole number.")
             if raw["id"] in before:
                 raise UsageError(f"an earlier row has the id {raw['id']} too.")
             ident = raw["id"]
