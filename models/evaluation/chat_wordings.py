@@ -13,7 +13,7 @@ from models.anyecg.chat.corpus import Corpus
 from models.anyecg.chat.plans import SUBJECTS, Plan, parse
 from models.anyecg.chat.questions import ask, off_topic
 from models.anyecg.chat.readings import Reading
-from models.anyecg.chat.runtime import Chat
+from models.anyecg.chat.runtime import Chat, State, UnfinishedError
 from models.anyecg.chat.wording import facts
 from models.evaluation.chat_runs import Run, Runs, Said
 from models.evaluation.judged import Figures, ratio
@@ -69,7 +69,7 @@ def understood_figures(chat: Chat, readings: Sequence[Reading], seed: int) -> Fi
     said = []
     for talk in Corpus(readings, held_out=None, part="test").draw(0, CONVERSATIONS, seed):
         state = chat.prompt(talk.ecgs, talk.evidence)
-        said += [(parse(plan), parse(next(chat.ask(state, asked)))) for asked, plan in talk.turns]
+        said += [(parse(plan), _understood(chat, state, asked)) for asked, plan in talk.turns]
     known = [(plan, mine) for plan, mine in said if plan and plan.task != "decline"]
     others = [mine for plan, mine in said if plan and plan.task == "decline"]
     right = sum(mine == plan for plan, mine in known)
@@ -82,6 +82,14 @@ def understood_figures(chat: Chat, readings: Sequence[Reading], seed: int) -> Fi
         "off_topic_declined": ratio(sum(map(_declined, others)), len(others)),
         "off_topic": len(others),
     }
+
+
+def _understood(chat: Chat, state: State, question: str) -> Plan | None:
+    """None: it came to no plan."""
+    try:
+        return parse(next(chat.ask(state, question), ""))
+    except UnfinishedError:
+        return None
 
 
 def _declined(plan: Plan | None) -> bool:

@@ -15,7 +15,7 @@ from models.anyecg.chat.corpus import Corpus
 from models.anyecg.chat.plans import Plan
 from models.anyecg.chat.prompt import as_read
 from models.anyecg.chat.readings import Reading
-from models.anyecg.chat.runtime import Chat
+from models.anyecg.chat.runtime import Chat, UnfinishedError
 from models.anyecg.chat.strips import Truth
 from models.anyecg.evidence import Evidence
 from models.anyecg.grounding import check
@@ -215,6 +215,21 @@ def test_very_many_wordings_are_understood_by_who_knows_them(
     assert found
     assert found["right"] < 0.2
     assert found["declined"] == found["off_topic_declined"] == 0.0
+
+
+class Lost(Knows):
+    """Never comes to the end of a line."""
+
+    def ask(self, state: None, question: str) -> Iterator[str]:
+        raise UnfinishedError(question)
+        yield ""
+
+
+def test_who_comes_to_no_plan_has_understood_nothing(make_reading: MakeReading) -> None:
+    lost: Any = Lost({})
+    found = understood_figures(lost, [make_reading({1.0: "N"})], 3)
+    assert found
+    assert (found["right"], found["declined"], found["another"]) == (0.0, 1.0, 0.0)
 
 
 def test_who_answers_everything_declines_nothing(scripted: MakeChat, make_reading: MakeReading) -> None:
