@@ -222,7 +222,6 @@ class Lost(Knows):
 
     def ask(self, state: None, question: str) -> Iterator[str]:
         raise UnfinishedError(question)
-        yield ""
 
 
 def test_who_comes_to_no_plan_has_understood_nothing(make_reading: MakeReading) -> None:
