@@ -883,9 +883,7 @@ def train_chat(
     chosen, data, encoder = load(recipe, Recipe), _data(), out / "encoder.onnx"
     folds, eyes = _folds(networks), networks / "fold0" / "dense.onnx"
     if folds is None or not eyes.is_file():
-        raise UsageError(
-            f"--networks {networks} has no folds.json and fold0; make it: anyecg train localizer."
-        )
+        raise UsageError(f"--networks {networks} lacks folds.json or fold0; make it: anyecg train localizer.")
     claim_networks(out, (networks / "folds.json", eyes))
     if encoder.is_file():
         _say(f"{encoder} is there and kept.")

@@ -160,7 +160,7 @@ def _figures(rows: Sequence[Answered]) -> Figures:
 def _blind(put: Sequence[Put]) -> Figures:
     """The answers that are always the same: of each kind and label the one that is worth most."""
     scored: list[tuple[Row, float]] = []
-    for asked in {(one.row.kind, one.row.label) for one in put}:
+    for asked in dict.fromkeys((one.row.kind, one.row.label) for one in put):
         alike = [one for one in put if (one.row.kind, one.row.label) == asked]
         worth = constant([(one.row, one.seconds) for one in alike])
         scored += [(one.row, value) for one, value in zip(alike, worth, strict=True)]

@@ -25,7 +25,7 @@ HELD_OUT_AS = (
     "the quality gate was fitted on every fold"
 )
 OF_OTHERS = (
-    f"fold {HELD_OUT} of these readings; the weights note others, whose folds have to have been the same"
+    f"fold {HELD_OUT} of these readings; the weights note others or none: their folds have to have been these"
 )
 ASKED = (Run.SERVED, Run.ZEROED, Run.TOKENS_ZEROED, Run.EVIDENCE_REMOVED)
 
